@@ -1,0 +1,149 @@
+/** Command line and environment in; one frozen value, or every mistake, out. */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Authority, normalAddress, parsePort } from "./authority.ts";
+import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
+import type { Cidr } from "./values.ts";
+
+/** What the proxy runs with. Times are in milliseconds; 0 means no limit. */
+export interface Config {
+  /** Tried in this order; empty: the client's own authority is dialled. */
+  readonly upstreams: readonly Authority[];
+  readonly allowedAuthorities: readonly Authority[];
+  readonly allowFrom: readonly Cidr[];
+  /** `undefined`: every address. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerSource: number;
+  readonly headerTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
+  readonly maxTunnelAgeMs: number;
+  readonly shutdownDelayMs: number;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  /** `undefined`: by where the log goes. */
+  readonly logFormat: "json" | "text" | undefined;
+}
+
+/** Reads one environment variable. */
+export type Env = (name: string) => string | undefined;
+
+/** What the command line asks for. */
+export type Invocation =
+  | { readonly kind: "run"; readonly config: Config }
+  | { readonly kind: "help" | "version" }
+  | { readonly kind: "mistakes"; readonly problems: readonly string[] };
+
+/**
+ * Reads flags and environment; the flag wins. It reads everything before it
+ * reports, so that one run shows every mistake.
+ */
+export function parseConfig(args: readonly string[], env: Env): Invocation {
+  const problems = new Set<string>();
+  const names = Object.keys(FLAGS) as FlagName[];
+  const given = parseArgs(args, {
+    string: names,
+    collect: names,
+    boolean: ["help", "version"],
+    alias: { help: "h" },
+    unknown: (arg) => {
+      problems.add(unknownArgument(arg));
+      return false;
+    },
+  });
+  if (given.help) return { kind: "help" };
+  if (given.version) return { kind: "version" };
+
+  const fromEnv = (name: FlagName) => {
+    const text = env(envName(name)) ?? "";
+    // For a Service of that name the kubelet sets …_PORT to a URL in each pod.
+    const isServiceLink = name === "port" && text.startsWith("tcp://");
+    return text === "" || isServiceLink ? [] : [text];
+  };
+  const values = <N extends FlagName>(name: N): FlagValue<N>[] => {
+    const { list, mayBeEmpty, read, takes }: Flag = FLAGS[name];
+    const texts = given[name] as string[];
+    const label = texts.length > 0 ? `--${name}` : envName(name);
+    return (texts.length > 0 ? texts : fromEnv(name))
+      .filter((text) => text !== "" || !mayBeEmpty)
+      .flatMap((text) => list ? text.split(",").map((item) => item.trim()) : [text])
+      .flatMap((text) => {
+        const value = read(text);
+        if (value === undefined) problems.add(`${label} "${text}": takes ${takes}`);
+        return value === undefined ? [] : [value as FlagValue<N>];
+      });
+  };
+  // Given twice, the last one counts, as with Liqo's proxy.
+  const value = <N extends FlagName>(name: N) =>
+    values(name).at(-1) ?? FLAGS[name].read(FLAGS[name].fallback) as FlagValue<N>;
+
+  const allowedAuthorities = values("allowed-hosts");
+  const upstreams = [...values("upstream"), ...values("force-host")];
+  if (upstreams.length === 0 && allowedAuthorities.length === 0) {
+    const inPod = ownApiServer(env);
+    if (inPod !== undefined) upstreams.push(inPod);
+    else problems.add(NO_UPSTREAM);
+  }
+  const config: Config = Object.freeze({
+    upstreams,
+    allowedAuthorities,
+    allowFrom: values("allow-from"),
+    host: values("host").at(-1),
+    port: value("port"),
+    maxConnections: value("max-connections"),
+    maxConnectionsPerSource: value("max-connections-per-source"),
+    headerTimeoutMs: value("header-timeout"),
+    connectTimeoutMs: value("connect-timeout"),
+    idleTimeoutMs: value("idle-timeout"),
+    halfCloseTimeoutMs: value("half-close-timeout"),
+    maxTunnelAgeMs: value("max-tunnel-age"),
+    shutdownDelayMs: value("shutdown-delay"),
+    drainTimeoutMs: value("drain-timeout"),
+    logLevel: value("log-level"),
+    logFormat: values("log-format").at(-1),
+  });
+  return problems.size === 0
+    ? { kind: "run", config }
+    : { kind: "mistakes", problems: [...problems] };
+}
+
+type FlagValue<N extends FlagName> = NonNullable<
+  ReturnType<(typeof FLAGS)[N]["read"]>
+>;
+
+const NO_UPSTREAM = "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts " +
+  "HOST:PORT,… (the places that may be reached); not in a pod, where it is known";
+
+/** The API server of the cluster in whose pod this runs. */
+function ownApiServer(env: Env): Authority | undefined {
+  const host = env("KUBERNETES_SERVICE_HOST");
+  const port = parsePort(env("KUBERNETES_SERVICE_PORT") ?? "443");
+  if (host === undefined || port === undefined) return undefined;
+  const normal = normalAddress(host);
+  return normal === undefined ? undefined : { host: normal, port };
+}
+
+function unknownArgument(arg: string): string {
+  if (!arg.startsWith("-")) return `"${arg}": no such command; flags begin with --`;
+  const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
+  const nearest = [...Object.keys(FLAGS), "help", "version"]
+    .map((flag) => ({ flag, distance: editDistance(name, flag) }))
+    .reduce((best, next) => next.distance < best.distance ? next : best);
+  return `${arg.replace(/=.*$/s, "")}: no such flag; did you mean --${nearest.flag}?`;
+}
+
+/** How many letters to add, drop or change to get from one word to the other. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < to.length; j++) {
+      const change = row[j]! + (letter === to[j] ? 0 : 1);
+      next.push(Math.min(change, row[j + 1]! + 1, next[j]! + 1));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
+}

@@ -1,0 +1,256 @@
+/** The listener, the connections that came from it, and their orderly end. */
+import { Admission } from "./admission.ts";
+import { normalAddress } from "./authority.ts";
+import type { Config } from "./config.ts";
+import { Connection, type ConnectionContext } from "./connection.ts";
+import { delay } from "./delay.ts";
+import type { Log } from "./log.ts";
+import { createPolicy, type Policy } from "./policy.ts";
+import { Refusal } from "./refusal.ts";
+import { Upstreams } from "./upstream.ts";
+
+/** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
+const DRAIN_SPREAD = 0.8;
+/** The pause after a failed accept is doubled from the first to the last of these. */
+const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
+/** Timeouts are kept to within a quarter of them, and to within this. */
+const MAX_CHECK_INTERVAL_MS = 250;
+/** Refused clients that may still be reading their answer; over that, the oldest go. */
+const MAX_LINGERING = 256;
+/** Connections that the kernel may hold until they are accepted. */
+const ACCEPT_BACKLOG = 1_024;
+
+/** How the end is going. */
+interface Drain {
+  readonly sinceMs: number;
+  /** Those that were being served when it began. */
+  readonly connections: number;
+  closedQuiet: number;
+  cut: number;
+}
+
+/** A running proxy: made listening, and gone once {@linkcode Proxy.finished} resolves. */
+export class Proxy {
+  /** Where it listens. */
+  readonly address: Deno.NetAddr;
+  /** Resolves once it has been shut down and the last connection is gone. */
+  readonly finished: Promise<void>;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #listener: Deno.TcpListener;
+  readonly #policy: Policy;
+  readonly #context: ConnectionContext;
+  readonly #admission: Admission;
+  readonly #checkTimer: ReturnType<typeof setInterval>;
+  /** All that have a socket. */
+  readonly #connections = new Set<Connection>();
+  /** Those that were admitted and are not refused yet. */
+  readonly #admitted = new Set<Connection>();
+  /** Those of them whose request is not complete, the oldest first. */
+  readonly #waiting = new Set<Connection>();
+  /** Those that are reading their refusal, the oldest first. */
+  readonly #lingering = new Set<Connection>();
+  readonly #listenerClosed = new AbortController();
+  readonly #finish = Promise.withResolvers<void>();
+  #isShuttingDown = false;
+  #drain: Drain | undefined;
+  #lastId = 0;
+
+  /** @throws The error of `Deno.listen`. */
+  constructor(config: Config, log: Log) {
+    this.#config = config;
+    this.#log = log;
+    this.#listener = listen(config.host, config.port);
+    this.address = this.#listener.addr as Deno.NetAddr;
+    this.finished = this.#finish.promise;
+    this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
+    this.#admission = new Admission(config.maxConnections, config.maxConnectionsPerSource);
+    const upstreams = new Upstreams({
+      authorities: config.upstreams,
+      connectTimeoutMs: config.connectTimeoutMs,
+      isSelf: (conn) => isSameListener(this.address, conn),
+      log,
+    });
+    this.#context = {
+      ...config,
+      policy: this.#policy,
+      upstreams,
+      log,
+      onPhase: (connection) => this.#onPhase(connection),
+    };
+    this.#checkTimer = setInterval(() => this.#check(performance.now()), checkIntervalMs(config));
+    void this.#accept();
+  }
+
+  /** Whether it has been told to end. */
+  get isShuttingDown(): boolean {
+    return this.#isShuttingDown;
+  }
+
+  /** Clients being served. */
+  get connections(): number {
+    return this.#admission.total;
+  }
+
+  /**
+   * Goes on serving new clients for the shutdown delay, then takes no more, and
+   * lets live tunnels go on until they end or the drain timeout is over.
+   */
+  async shutDown(): Promise<void> {
+    if (this.#isShuttingDown) return;
+    this.#isShuttingDown = true;
+    const { shutdownDelayMs, drainTimeoutMs } = this.#config;
+    this.#log("info", "shutting down", { shutdownDelayMs, drainTimeoutMs });
+    await delay(shutdownDelayMs, this.#listenerClosed.signal);
+    this.#startDrain();
+  }
+
+  /** Takes no new clients and ends all connections at once. */
+  cut(): void {
+    this.#isShuttingDown = true;
+    this.#cutAll(this.#startDrain());
+  }
+
+  #startDrain(): Drain {
+    if (this.#drain !== undefined) return this.#drain;
+    this.#drain = {
+      sinceMs: performance.now(),
+      connections: this.#admitted.size,
+      closedQuiet: 0,
+      cut: 0,
+    };
+    this.#listenerClosed.abort();
+    this.#listener.close();
+    for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
+    this.#finishIfDone();
+    return this.#drain;
+  }
+
+  #cutAll(drain: Drain): void {
+    drain.cut += this.#admitted.size;
+    for (const connection of this.#connections) connection.cut();
+  }
+
+  async #accept(): Promise<void> {
+    let pauseMs = 0;
+    for (;;) {
+      try {
+        this.#start(await this.#listener.accept());
+        pauseMs = 0;
+      } catch (error) {
+        if (this.#listenerClosed.signal.aborted) return;
+        pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
+        this.#log("warn", "accept failed", { error: String(error), retryMs: pauseMs });
+        await delay(pauseMs, this.#listenerClosed.signal);
+      }
+    }
+  }
+
+  async #start(client: Deno.TcpConn): Promise<void> {
+    const { hostname } = client.remoteAddr as Deno.NetAddr;
+    const source = normalAddress(hostname) ?? hostname;
+    const connection = new Connection(++this.#lastId, client, source, this.#context);
+    const refusal = this.#admit(source);
+    this.#connections.add(connection);
+    if (refusal === undefined) {
+      this.#admitted.add(connection);
+      this.#waiting.add(connection);
+    }
+    await connection.run(refusal);
+    this.#connections.delete(connection);
+    this.#finishIfDone();
+  }
+
+  #admit(source: string): Refusal | undefined {
+    if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
+    const refusal = this.#admission.enter(source);
+    const [longestWaiting] = this.#waiting;
+    if (refusal === undefined || longestWaiting === undefined) return refusal;
+    // Whoever has its request ready goes before those who only hold a place.
+    longestWaiting.stopWaiting(refusal);
+    return this.#admission.enter(source);
+  }
+
+  #onPhase(connection: Connection): void {
+    this.#waiting.delete(connection);
+    if (connection.phase === "refused") this.#linger(connection);
+    if (connection.phase !== "refused" && connection.phase !== "closed") return;
+    if (connection.phase === "closed") this.#lingering.delete(connection);
+    if (this.#admitted.delete(connection)) this.#admission.leave(connection.source);
+  }
+
+  #linger(connection: Connection): void {
+    this.#lingering.add(connection);
+    const [oldest] = this.#lingering;
+    if (this.#lingering.size > MAX_LINGERING) oldest!.cut();
+  }
+
+  #check(nowMs: number): void {
+    for (const connection of this.#connections) connection.check(nowMs);
+    if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
+  }
+
+  /** Closes quiet tunnels one after the other, and all that is left at the deadline. */
+  #checkDrain(drain: Drain, nowMs: number): void {
+    const { drainTimeoutMs } = this.#config;
+    if (drainTimeoutMs === 0) return;
+    const elapsedMs = nowMs - drain.sinceMs;
+    if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
+    const timeLeft = Math.max(0, 1 - elapsedMs / (drainTimeoutMs * DRAIN_SPREAD));
+    const mayStay = Math.floor(drain.connections * timeLeft);
+    let surplus = this.#admitted.size - mayStay;
+    for (const connection of this.#admitted) {
+      if (surplus <= 0) break;
+      if (!connection.closeIfQuiet(nowMs, "drain")) continue;
+      surplus--;
+      drain.closedQuiet++;
+    }
+  }
+
+  #finishIfDone(): void {
+    if (this.#drain === undefined || this.#connections.size > 0) return;
+    clearInterval(this.#checkTimer);
+    this.#context.upstreams.close();
+    const { sinceMs, connections, closedQuiet, cut } = this.#drain;
+    const durationMs = Math.round(performance.now() - sinceMs);
+    this.#log("info", "drained", { durationMs, connections, closedQuiet, cut });
+    this.#finish.resolve();
+  }
+}
+
+/** On every address by default; on IPv4 alone where the machine has no IPv6. */
+function listen(hostname: string | undefined, port: number): Deno.TcpListener {
+  if (hostname !== undefined) return Deno.listen({ hostname, port, tcpBacklog: ACCEPT_BACKLOG });
+  try {
+    return Deno.listen({ hostname: "::", port, tcpBacklog: ACCEPT_BACKLOG });
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) throw error;
+    return Deno.listen({ hostname: "0.0.0.0", port, tcpBacklog: ACCEPT_BACKLOG });
+  }
+}
+
+/** Whether a connection that this host has made ends at that listener. */
+function isSameListener(listener: Deno.NetAddr, conn: Deno.TcpConn): boolean {
+  const remote = conn.remoteAddr as Deno.NetAddr;
+  if (remote.port !== listener.port) return false;
+  const host = normalAddress(remote.hostname);
+  if (listener.hostname !== "::" && listener.hostname !== "0.0.0.0") {
+    return host === normalAddress(listener.hostname);
+  }
+  // To one of its own addresses a host connects from that same address, and to
+  // any in 127.0.0.0/8 from 127.0.0.1.
+  const local = normalAddress((conn.localAddr as Deno.NetAddr).hostname);
+  return host === local || (host?.startsWith("127.") ?? false);
+}
+
+/** A quarter of the shortest timeout that connections are checked for. */
+function checkIntervalMs(config: Config): number {
+  const timeoutsMs = [
+    config.headerTimeoutMs,
+    config.idleTimeoutMs,
+    config.halfCloseTimeoutMs,
+    config.maxTunnelAgeMs,
+    config.drainTimeoutMs,
+  ].filter((ms) => ms > 0);
+  return Math.min(MAX_CHECK_INTERVAL_MS, Math.max(5, Math.min(...timeoutsMs) / 4));
+}

@@ -1,0 +1,168 @@
+/** Every way to say no: the one place that pairs a situation with an answer. */
+
+/**
+ * Situation → status (RFC 9110 §15), Proxy-Status error type (RFC 9209 §2.3),
+ * reason phrase, log level and what the person at the other end can do.
+ *
+ * Go clients, kubectl among them, show their users nothing but the phrase.
+ */
+export const REFUSALS = {
+  malformed_head: {
+    status: 400,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "Malformed CONNECT request",
+    advice:
+      "Send `CONNECT host:port HTTP/1.1`, a Host field and a blank line, each line ended by CR LF.",
+  },
+  body_announced: {
+    status: 400,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "CONNECT takes no body",
+    advice:
+      "Leave out Content-Length and Transfer-Encoding: what follows a CONNECT request belongs to the tunnel.",
+  },
+  source_denied: {
+    status: 403,
+    error: "http_request_denied",
+    level: "warn",
+    phrase: "Source address not allowed by the API server proxy",
+    advice: "Ask the administrator of this proxy to add your address to --allow-from.",
+  },
+  authority_denied: {
+    status: 403,
+    error: "http_request_denied",
+    level: "warn",
+    phrase: "Host not allowed by the API server proxy",
+    advice: "Ask for a host and port that are on this proxy's --allowed-hosts list.",
+  },
+  method_not_allowed: {
+    status: 405,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "Only CONNECT is served here",
+    advice:
+      "This is a proxy, not the API server: give its address as proxy-url (kubeconfig) or https_proxy.",
+    fields: "Allow: CONNECT\r\n",
+  },
+  head_timeout: {
+    status: 408,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "Request head not complete in time",
+    advice: "Send the whole CONNECT request, up to its blank line, at once.",
+  },
+  request_line_too_long: {
+    status: 414,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "Request line too long",
+    advice: "The request line may take 8 KiB: `CONNECT host:port HTTP/1.1`.",
+  },
+  head_too_long: {
+    status: 431,
+    error: "http_request_error",
+    level: "warn",
+    phrase: "Request head too long",
+    advice: "The request line and all fields together may take 16 KiB.",
+  },
+  internal_error: {
+    status: 500,
+    error: "proxy_internal_error",
+    level: "error",
+    phrase: "API server proxy failed",
+    advice: "The fault is the proxy's own: its log says more.",
+  },
+  upstream_refused: {
+    status: 502,
+    error: "connection_refused",
+    level: "error",
+    phrase: "API server refused the connection",
+    advice:
+      "The API server may be restarting: try again, and if it goes on ask its administrator to check --upstream.",
+  },
+  upstream_unreachable: {
+    status: 502,
+    error: "destination_ip_unroutable",
+    level: "error",
+    phrase: "API server cannot be reached from its proxy",
+    advice: "Ask the administrator of this proxy to check --upstream and the routes to it.",
+  },
+  upstream_name_not_found: {
+    status: 502,
+    error: "dns_error",
+    level: "error",
+    phrase: "Name of the API server not found by its proxy",
+    advice: "Ask the administrator of this proxy to check --upstream and the DNS.",
+  },
+  upstream_is_proxy: {
+    status: 502,
+    error: "proxy_loop_detected",
+    level: "error",
+    phrase: "API server proxy would connect to itself",
+    advice:
+      "Ask the administrator of this proxy to give the API server's address as --upstream, not the proxy's.",
+  },
+  too_many_connections: {
+    status: 503,
+    error: "connection_limit_reached",
+    level: "warn",
+    phrase: "Too many connections to the API server proxy",
+    advice: "Try again in a moment, or ask the administrator of this proxy to raise its limits.",
+    fields: "Retry-After: 1\r\n",
+  },
+  draining: {
+    status: 503,
+    error: "destination_unavailable",
+    level: "info",
+    phrase: "API server proxy is shutting down",
+    advice: "Try again: another replica, or the next start of this one, will answer.",
+    fields: "Retry-After: 1\r\n",
+  },
+  version_not_supported: {
+    status: 505,
+    error: "http_protocol_error",
+    level: "warn",
+    phrase: "Only HTTP/1.0 and HTTP/1.1 are served here",
+    advice: "Send the CONNECT request itself with HTTP/1.1; inside the tunnel any protocol goes.",
+  },
+  upstream_timeout: {
+    status: 504,
+    error: "connection_timeout",
+    level: "error",
+    phrase: "API server did not answer its proxy in time",
+    advice:
+      "The API server or the way to it may be down: try again, and if it goes on ask its administrator.",
+  },
+} as const;
+
+/** A situation in which the proxy says no. */
+export type RefusalKind = keyof typeof REFUSALS;
+
+/** Ends a connection with a refusal. The message says, for logs and clients, what was wrong. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+
+  /** @param reason Our own words, never the client's bytes: it is sent and logged. */
+  constructor(readonly kind: RefusalKind, reason?: string) {
+    super(reason ?? REFUSALS[kind].phrase);
+  }
+}
+
+/** The whole HTTP/1.1 response (RFC 9112 §4) to a refused request. */
+export function refusalResponse({ kind, message }: Refusal): Uint8Array<ArrayBuffer> {
+  const { status, error, phrase, advice, ...more } = REFUSALS[kind];
+  const body = `${message === phrase ? phrase : `${phrase}: ${message}`}. ${advice}\n`;
+  // An sf-string (RFC 8941 §3.3.3): what reasons are made of needs no escape but these.
+  const details = message.replace(/["\\]/g, "\\$&");
+  return new TextEncoder().encode(
+    `HTTP/1.1 ${status} ${phrase}\r\n` +
+      "Content-Type: text/plain\r\n" +
+      `Content-Length: ${body.length}\r\n` +
+      "Connection: close\r\n" +
+      `Proxy-Status: api-server-proxy; error=${error}; details="${details}"\r\n` +
+      ("fields" in more ? more.fields : "") +
+      `\r\n${body}`,
+  );
+}

@@ -1,0 +1,182 @@
+/** Two sockets made into one: bytes copied both ways until both ways have ended. */
+
+/** One end of a tunnel. */
+export type Side = "client" | "upstream";
+
+/** Why a tunnel is over. */
+export interface TunnelEnd {
+  readonly endedBy: Side | "proxy";
+  readonly end:
+    | "eof"
+    | "reset"
+    | "error"
+    | "idle"
+    | "half_close_timeout"
+    | "age"
+    | "drain";
+}
+
+/** Limits of silence in milliseconds; 0 is none. */
+export interface TunnelLimits {
+  readonly idleTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
+}
+
+/** What has been read from the client before the tunnel was there. */
+export interface EarlyBytes {
+  readonly received: Uint8Array;
+  /** The read that is under way, if one is. */
+  readonly next: Promise<Uint8Array | null> | undefined;
+}
+
+// A direction that is quiet holds a small buffer; one that fills it gets larger ones.
+const QUIET_BUFFER_BYTES = 2 * 1024;
+const BUSY_BUFFER_BYTES = 128 * 1024;
+const BUFFER_GROWTH = 8;
+
+/** Writes all bytes, calling `onBytes` for each part that has gone out. */
+export async function writeAll(
+  to: Deno.TcpConn,
+  bytes: Uint8Array,
+  onBytes?: (count: number) => void,
+): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) {
+    const count = await to.write(sent === 0 ? bytes : bytes.subarray(sent));
+    sent += count;
+    onBytes?.(count);
+  }
+}
+
+/** A tunnel between two connected sockets, which it owns from then on. */
+export class Tunnel {
+  readonly #sockets: Readonly<Record<Side, Deno.TcpConn>>;
+  readonly #limits: TunnelLimits;
+  /** Bytes that each side has sent and the other's socket has taken. */
+  readonly #sentBytes: Record<Side, number> = { client: 0, upstream: 0 };
+  /** The sides that have ended their stream, the first one first. */
+  readonly #eofs: Side[] = [];
+  #directionsOpen = 2;
+  #end: TunnelEnd | undefined;
+  #closed = false;
+  #progressSeen = -1;
+  #progressSeenMs = 0;
+
+  constructor(client: Deno.TcpConn, upstream: Deno.TcpConn, limits: TunnelLimits) {
+    this.#sockets = { client, upstream };
+    this.#limits = limits;
+  }
+
+  /** From client to upstream. */
+  get bytesUp(): number {
+    return this.#sentBytes.client;
+  }
+
+  /** From upstream to client. */
+  get bytesDown(): number {
+    return this.#sentBytes.upstream;
+  }
+
+  /**
+   * Copies until both directions have ended or the tunnel is closed; then both
+   * sockets are closed. It never rejects.
+   */
+  async run(early: EarlyBytes): Promise<TunnelEnd> {
+    await Promise.all([this.#pump("client", "upstream", early), this.#pump("upstream", "client")]);
+    this.#close();
+    return this.#end ?? { endedBy: this.#eofs[0] ?? "proxy", end: "eof" };
+  }
+
+  /** Ends the tunnel from our side, at once. */
+  cut(end: TunnelEnd["end"]): void {
+    this.#end ??= { endedBy: "proxy", end };
+    this.#close();
+  }
+
+  /** How long no byte has gone through, as precisely as this is called often. */
+  quietMs(nowMs: number): number {
+    const progress = this.bytesUp + this.bytesDown - this.#directionsOpen;
+    if (progress !== this.#progressSeen) {
+      this.#progressSeen = progress;
+      this.#progressSeenMs = nowMs;
+    }
+    return nowMs - this.#progressSeenMs;
+  }
+
+  /** Cuts the tunnel when it has been silent for too long. To be called often. */
+  checkSilence(nowMs: number): void {
+    const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits;
+    const quietMs = this.quietMs(nowMs);
+    if (this.#directionsOpen < 2 && halfCloseTimeoutMs > 0 && quietMs >= halfCloseTimeoutMs) {
+      this.cut("half_close_timeout");
+    } else if (idleTimeoutMs > 0 && quietMs >= idleTimeoutMs) {
+      this.cut("idle");
+    }
+  }
+
+  /** Copies one way until `from` ends, then sends the end on. */
+  async #pump(from: Side, to: Side, early?: EarlyBytes): Promise<void> {
+    const source = this.#sockets[from];
+    const target = this.#sockets[to];
+    const onBytes = (count: number) => {
+      this.#sentBytes[from] += count;
+    };
+    let acting = to;
+    try {
+      if (early !== undefined) await writeAll(target, early.received, onBytes);
+      acting = from;
+      let buffer = new Uint8Array(QUIET_BUFFER_BYTES);
+      let chunk = early?.next === undefined ? await readInto(source, buffer) : await early.next;
+      while (chunk !== null) {
+        acting = to;
+        await writeAll(target, chunk, onBytes);
+        acting = from;
+        buffer = fit(buffer, chunk.length);
+        chunk = await readInto(source, buffer);
+      }
+      this.#eofs.push(from);
+      acting = to;
+      await target.closeWrite();
+    } catch (error) {
+      this.#fail(acting, error);
+      // What a reset side had sent before can still be read: only the side that
+      // fails to be read is gone for good.
+      if (acting === from) this.#close();
+    } finally {
+      this.#directionsOpen--;
+    }
+  }
+
+  #fail(side: Side, error: unknown): void {
+    // A side that has ended and is written to no more has just closed, all in order.
+    const closedInOrder = this.#eofs.includes(side);
+    if (!closedInOrder) this.#end ??= { endedBy: side, end: isReset(error) ? "reset" : "error" };
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sockets.client.close();
+    this.#sockets.upstream.close();
+  }
+}
+
+async function readInto(from: Deno.TcpConn, buffer: Uint8Array): Promise<Uint8Array | null> {
+  const count = await from.read(buffer);
+  return count === null ? null : buffer.subarray(0, count);
+}
+
+/** A larger buffer when a read has filled this one, the quiet one when it has not. */
+function fit(buffer: Uint8Array<ArrayBuffer>, readBytes: number): Uint8Array<ArrayBuffer> {
+  const size = readBytes < buffer.length
+    ? QUIET_BUFFER_BYTES
+    : Math.min(buffer.length * BUFFER_GROWTH, BUSY_BUFFER_BYTES);
+  return size === buffer.length ? buffer : new Uint8Array(size);
+}
+
+/** Whether an error of a socket says that the peer is gone. */
+export function isReset(error: unknown): boolean {
+  return error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.BrokenPipe ||
+    error instanceof Deno.errors.ConnectionAborted ||
+    error instanceof Deno.errors.NotConnected;
+}

@@ -1,0 +1,178 @@
+/** Reaching the API server; the only place that knows how Deno reports a dial. */
+import { type Authority, formatAuthority } from "./authority.ts";
+import type { Log } from "./log.ts";
+import { Refusal, type RefusalKind } from "./refusal.ts";
+
+/** A connection to an upstream, and which one it is. */
+export interface Dialled {
+  readonly conn: Deno.TcpConn;
+  readonly authority: Authority;
+}
+
+/** What an {@linkcode Upstreams} needs to know. */
+export interface UpstreamsOptions {
+  /** In order of preference; empty: whatever is asked for is dialled. */
+  readonly authorities: readonly Authority[];
+  /** For all attempts of one dial together; 0 is no limit. */
+  readonly connectTimeoutMs: number;
+  /** Whether a connection has come out at our own listener. */
+  readonly isSelf: (conn: Deno.TcpConn) => boolean;
+  readonly log: Log;
+}
+
+const PROBE_INTERVAL_MS = 10_000;
+const PROBE_TIMEOUT_MS = 5_000;
+const PROBE_FAILURES_FOR_DOWN = 2;
+/** How long an upstream that failed is tried after all others. */
+const RETRY_PAUSE_MS = 10_000;
+
+/** What is known of one upstream. */
+interface Target {
+  readonly authority: Authority;
+  failedMs: number;
+  probeFailures: number;
+}
+
+/** The upstreams of a proxy: failover between them, and a look at each now and then. */
+export class Upstreams {
+  readonly #options: UpstreamsOptions;
+  readonly #targets: readonly Target[];
+  readonly #stop = new AbortController();
+  readonly #probeTimer: ReturnType<typeof setInterval> | undefined;
+  #lastGood: Target | undefined;
+
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+    this.#targets = options.authorities.map(asTarget);
+    if (this.#targets.length === 0) return;
+    const probeAll = () => this.#targets.forEach((target) => void this.#probe(target));
+    this.#probeTimer = setInterval(probeAll, PROBE_INTERVAL_MS);
+    probeAll();
+  }
+
+  /**
+   * Connects to the upstream that worked last, or else to the others in order.
+   * A name is resolved at each attempt.
+   *
+   * @param requested Dialled when there are no upstreams.
+   * @throws {Refusal} Saying what went wrong with the last attempt.
+   * @throws The signal's reason, once it is aborted.
+   */
+  async dial(requested: Authority, signal: AbortSignal): Promise<Dialled> {
+    const { connectTimeoutMs } = this.#options;
+    const deadlineMs = connectTimeoutMs === 0 ? Infinity : performance.now() + connectTimeoutMs;
+    const targets = this.#targets.length === 0 ? [asTarget(requested)] : this.#inOrder();
+    let refusal = new Refusal("upstream_timeout");
+    for (const [tried, target] of targets.entries()) {
+      // One that swallows packets must leave time for the others.
+      const timeoutMs = (deadlineMs - performance.now()) / (targets.length - tried);
+      try {
+        const conn = await this.#connect(target.authority, timeoutMs, signal);
+        target.failedMs = -Infinity;
+        this.#lastGood = target;
+        return { conn, authority: target.authority };
+      } catch (error) {
+        signal.throwIfAborted();
+        target.failedMs = performance.now();
+        refusal = asRefusal(error);
+        this.#options.log("debug", "upstream failed", {
+          upstream: formatAuthority(target.authority),
+          error: String(error),
+        });
+      }
+    }
+    throw refusal;
+  }
+
+  /** Stops looking at the upstreams. */
+  close(): void {
+    clearInterval(this.#probeTimer);
+    this.#stop.abort();
+  }
+
+  #inOrder(): readonly Target[] {
+    const nowMs = performance.now();
+    const rank = (target: Target) => {
+      const failed = nowMs - target.failedMs < RETRY_PAUSE_MS || isDown(target);
+      return failed ? 2 : target === this.#lastGood ? 0 : 1;
+    };
+    return this.#targets.length === 1
+      ? this.#targets
+      : this.#targets.toSorted((a, b) => rank(a) - rank(b));
+  }
+
+  async #connect(
+    { host, port }: Authority,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Deno.TcpConn> {
+    const attempt = new AbortController();
+    const abort = () => attempt.abort();
+    const timer = timeoutMs === Infinity ? undefined : setTimeout(abort, timeoutMs);
+    signal.addEventListener("abort", abort);
+    let conn: Deno.TcpConn;
+    try {
+      signal.throwIfAborted();
+      conn = await Deno.connect({ hostname: host, port, signal: attempt.signal });
+    } catch (error) {
+      throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+    if (!this.#options.isSelf(conn)) return conn;
+    conn.close();
+    throw new Refusal("upstream_is_proxy");
+  }
+
+  async #probe(target: Target): Promise<void> {
+    const wasDown = isDown(target);
+    let reason: string | undefined;
+    try {
+      (await this.#connect(target.authority, PROBE_TIMEOUT_MS, this.#stop.signal)).close();
+      target.probeFailures = 0;
+    } catch (error) {
+      target.probeFailures++;
+      reason = asRefusal(error).message;
+    }
+    if (this.#stop.signal.aborted || isDown(target) === wasDown) return;
+    const fields = { upstream: formatAuthority(target.authority), reason };
+    if (wasDown) this.#options.log("info", "upstream is up again", fields);
+    else this.#options.log("error", "upstream is down", fields);
+  }
+}
+
+function asTarget(authority: Authority): Target {
+  return { authority, failedMs: -Infinity, probeFailures: 0 };
+}
+
+function isDown(target: Target): boolean {
+  return target.probeFailures >= PROBE_FAILURES_FOR_DOWN;
+}
+
+const KIND_OF_CODE: Readonly<Record<string, RefusalKind>> = {
+  ECONNREFUSED: "upstream_refused",
+  ECONNRESET: "upstream_refused",
+  EHOSTUNREACH: "upstream_unreachable",
+  ENETUNREACH: "upstream_unreachable",
+  EHOSTDOWN: "upstream_unreachable",
+  ENETDOWN: "upstream_unreachable",
+  // What a local firewall, a host without IPv6 and a link-local address answer.
+  EPERM: "upstream_unreachable",
+  EACCES: "upstream_unreachable",
+  EADDRNOTAVAIL: "upstream_unreachable",
+  EAFNOSUPPORT: "upstream_unreachable",
+  EINVAL: "upstream_unreachable",
+  ETIMEDOUT: "upstream_timeout",
+};
+
+function asRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const { code, message } = error as Error & { code?: string };
+  const kind = KIND_OF_CODE[code ?? ""];
+  if (kind !== undefined) return new Refusal(kind);
+  // Deno gives getaddrinfo's failures no class and no code.
+  return /failed to lookup address|no resolved address/i.test(message)
+    ? new Refusal("upstream_name_not_found")
+    : new Refusal("internal_error", "the connection to the API server could not be opened");
+}

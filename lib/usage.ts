@@ -1,0 +1,47 @@
+/** What `--help` prints. */
+import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
+
+const HEADER = `api-server-proxy: an HTTP CONNECT proxy in front of a Kubernetes API server
+
+Usage:
+  api-server-proxy [options]
+  api-server-proxy remap REMAPPED_IP REMAPPED_EXT_CIDR
+      print the address at which the peer cluster reaches this proxy
+
+Examples:
+  # Serve the API server at 10.0.0.10 to whoever comes from the gateways' network
+  api-server-proxy --upstream 10.0.0.10:6443 --allow-from 10.70.0.0/16
+
+  # Two API servers, the second when the first fails; only one name may be asked for
+  api-server-proxy --upstream 10.0.0.10:6443,10.0.0.11:6443 \\
+    --allowed-hosts kubernetes.default.svc:443
+`;
+
+const FOOTER = `
+Other:
+  -h, --help
+      print this
+      --version
+      print the version
+
+Durations are written 500ms, 10s, 1m30s or 1h; 0 switches a limit off. Lists are
+comma separated and the flag may repeat. Every flag can be given in the environment
+(--connect-timeout is ${envName("connect-timeout")}); the flag wins.
+`;
+
+/** The help text: flags grouped, each with its default. */
+export function usage(): string {
+  const groups = Map.groupBy(
+    Object.entries(FLAGS) as [FlagName, Flag][],
+    ([, flag]) => flag.group,
+  );
+  const sections = [...groups].map(([group, flags]) =>
+    `\n${group}:\n` +
+    flags.map(([name, flag]) =>
+      `      --${name} ${flag.value}\n      ${flag.help} (default: ${
+        flag.fallbackHelp ?? (flag.fallback || "none")
+      })\n`
+    ).join("")
+  );
+  return HEADER + sections.join("") + FOOTER;
+}
