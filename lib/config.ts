@@ -17,6 +17,8 @@ export interface Config {
   readonly maxConnectionsPerSource: number;
   readonly headerTimeoutMs: number;
   readonly connectTimeoutMs: number;
+  /** No flag: often enough for an operator, seldom enough for the API server. */
+  readonly probeIntervalMs: number;
   readonly idleTimeoutMs: number;
   readonly halfCloseTimeoutMs: number;
   readonly maxTunnelAgeMs: number;
@@ -96,6 +98,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     maxConnectionsPerSource: value("max-connections-per-source"),
     headerTimeoutMs: value("header-timeout"),
     connectTimeoutMs: value("connect-timeout"),
+    probeIntervalMs: 10_000,
     idleTimeoutMs: value("idle-timeout"),
     halfCloseTimeoutMs: value("half-close-timeout"),
     maxTunnelAgeMs: value("max-tunnel-age"),

@@ -163,6 +163,7 @@ export class Connection {
   async #dial(authority: Authority): Promise<Dialled> {
     this.#enter("dial");
     this.#dialAbort = new AbortController();
+    this.#context.log("debug", "dialling", this.#logFields());
     void this.#readAhead(this.#dialAbort);
     return await this.#context.upstreams.dial(authority, this.#dialAbort.signal);
   }

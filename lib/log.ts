@@ -28,9 +28,16 @@ export function createLog(
   };
 }
 
-// JSON escapes every control character: no value can begin a line of its own.
+/** JSON, with every character escaped that could begin a line or steer a terminal. */
+function quote(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 function jsonLine(time: string, level: LogLevel, msg: string, fields: LogFields): string {
-  return JSON.stringify({ time, level, msg, ...fields }) + "\n";
+  return quote({ time, level, msg, ...fields }) + "\n";
 }
 
 function textLine(time: string, level: LogLevel, msg: string, fields: LogFields): string {
@@ -42,7 +49,7 @@ function textLine(time: string, level: LogLevel, msg: string, fields: LogFields)
 
 function plain(value: unknown): string {
   const text = Array.isArray(value) ? value.join(",") : String(value);
-  return /^[\w.:,/[\]-]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[\w.:,/[\]-]+$/.test(text) ? text : quote(text);
 }
 
 /** Where lines go, and a way to wait until they are there. */

@@ -68,6 +68,7 @@ export class Proxy {
     const upstreams = new Upstreams({
       authorities: config.upstreams,
       connectTimeoutMs: config.connectTimeoutMs,
+      probeIntervalMs: config.probeIntervalMs,
       isSelf: (conn) => isSameListener(this.address, conn),
       log,
     });

@@ -58,7 +58,7 @@ export class Tunnel {
   #directionsOpen = 2;
   #end: TunnelEnd | undefined;
   #closed = false;
-  #progressSeen = -1;
+  #progressSeen = NaN;
   #progressSeenMs = 0;
 
   constructor(client: Deno.TcpConn, upstream: Deno.TcpConn, limits: TunnelLimits) {

@@ -15,12 +15,13 @@ export interface UpstreamsOptions {
   readonly authorities: readonly Authority[];
   /** For all attempts of one dial together; 0 is no limit. */
   readonly connectTimeoutMs: number;
+  /** How often each is looked at; 0 is never. */
+  readonly probeIntervalMs: number;
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
   readonly log: Log;
 }
 
-const PROBE_INTERVAL_MS = 10_000;
 const PROBE_TIMEOUT_MS = 5_000;
 const PROBE_FAILURES_FOR_DOWN = 2;
 /** How long an upstream that failed is tried after all others. */
@@ -44,9 +45,9 @@ export class Upstreams {
   constructor(options: UpstreamsOptions) {
     this.#options = options;
     this.#targets = options.authorities.map(asTarget);
-    if (this.#targets.length === 0) return;
+    if (this.#targets.length === 0 || options.probeIntervalMs === 0) return;
     const probeAll = () => this.#targets.forEach((target) => void this.#probe(target));
-    this.#probeTimer = setInterval(probeAll, PROBE_INTERVAL_MS);
+    this.#probeTimer = setInterval(probeAll, options.probeIntervalMs);
     probeAll();
   }
 

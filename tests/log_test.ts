@@ -1,0 +1,76 @@
+import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { createLog, createStderrSink } from "../lib/log.ts";
+import { test } from "./helpers.ts";
+
+function lines(format: "json" | "text", log: (to: ReturnType<typeof createLog>) => void): string[] {
+  const written: string[] = [];
+  log(createLog({ level: "info", format, write: (line) => void written.push(line) }));
+  return written;
+}
+
+test("createLog() writes one JSON object a line: time, level and message first", () => {
+  const [line = ""] = lines("json", (log) => log("info", "tunnel", { id: 7, upstream: undefined }));
+  assertMatch(line, /^\{"time":"\d{4}-.*Z","level":"info","msg":"tunnel","id":7\}\n$/);
+});
+
+test("createLog() leaves out what is below its level", () => {
+  const written = lines("json", (log) => {
+    log("debug", "no");
+    log("warn", "yes");
+  });
+  assertEquals(written.length, 1);
+});
+
+for (const format of ["json", "text"] as const) {
+  test(`createLog() lets no value begin a line of its own or send escapes: ${format}`, () => {
+    const forged = 'x"\r\n{"level":"error"}\n\u001b[2J\u009b1m\u2028';
+    const [line = ""] = lines(format, (log) => log("info", "tunnel", { authority: forged }));
+    // deno-fmt-ignore
+    assertMatch(line, /^[^\p{Cc}\u2028\u2029]*\n$/u);
+  });
+}
+
+test("createLog() prints text as time, level, message and pairs", () => {
+  const [line = ""] = lines(
+    "text",
+    (log) => log("warn", "refused", { status: 403, reason: "not here" }),
+  );
+  assertMatch(line, /^\S+Z WARN {2}refused status=403 reason="not here"\n$/);
+});
+
+test("createStderrSink() sends lines in batches, in order", async () => {
+  const batches: string[] = [];
+  const sink = createStderrSink((bytes) => {
+    batches.push(new TextDecoder().decode(bytes));
+    return Promise.resolve(bytes.length);
+  });
+  for (let i = 0; i < 100; i++) sink.write(`${i}\n`);
+  await sink.flush();
+  assertEquals(batches.join(""), Array.from({ length: 100 }, (_, i) => `${i}\n`).join(""));
+  assertLess(batches.length, 10);
+});
+
+test("createStderrSink() drops lines that nobody reads, within bounds, and says how many", async () => {
+  const reader = Promise.withResolvers<void>();
+  let received = "";
+  const sink = createStderrSink(async (bytes) => {
+    await reader.promise;
+    received += new TextDecoder().decode(bytes);
+    return bytes.length;
+  });
+  const line = "x".repeat(1023) + "\n";
+  for (let i = 0; i < 20_000; i++) sink.write(line);
+  reader.resolve();
+  await sink.flush();
+  const kept = received.split(line).length - 1;
+  assertLess(kept, 5_000);
+  assertMatch(received, new RegExp(`"droppedLines":${20_000 - kept}\\}`));
+});
+
+test("createStderrSink() goes on when standard error is closed", async () => {
+  const sink = createStderrSink(() => Promise.reject(new Deno.errors.BrokenPipe()));
+  sink.write("lost\n");
+  await sink.flush();
+  sink.write("lost too\n");
+  await sink.flush();
+});

@@ -1,0 +1,154 @@
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
+import type { Authority } from "../lib/authority.ts";
+import { Refusal } from "../lib/refusal.ts";
+import { Upstreams, type UpstreamsOptions } from "../lib/upstream.ts";
+import { neverAccepts, nobody, test, TestUpstream } from "./helpers.ts";
+
+const ANY: Authority = { host: "127.0.0.1", port: 1 };
+
+function upstreams(options: Partial<UpstreamsOptions>): Upstreams & Disposable {
+  const made = new Upstreams({
+    authorities: [],
+    connectTimeoutMs: 4_000,
+    probeIntervalMs: 0,
+    isSelf: () => false,
+    log: () => {},
+    ...options,
+  });
+  return Object.assign(made, { [Symbol.dispose]: () => made.close() });
+}
+
+const never = () => new AbortController().signal;
+
+/** Which upstream a dial reaches. */
+async function reached(from: Upstreams): Promise<Authority> {
+  const { conn, authority } = await from.dial(ANY, never());
+  conn.close();
+  return authority;
+}
+
+test("dial() reaches the first upstream while it is there", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  using dialler = upstreams({ authorities: [first.authority, second.authority] });
+  assertEquals(await reached(dialler), first.authority);
+  assertEquals(await reached(dialler), first.authority);
+});
+
+test("dial() goes to the next upstream when one refuses, and stays there", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  using third = new TestUpstream();
+  const authorities = [first, second, third].map(({ authority }) => authority);
+  using dialler = upstreams({ authorities });
+  first.stopListening();
+  assertEquals(await reached(dialler), second.authority);
+  second.stopListening();
+  assertEquals(await reached(dialler), third.authority);
+  using _again = new TestUpstream("127.0.0.1", second.authority.port);
+  assertEquals(await reached(dialler), third.authority);
+});
+
+test("dial() leaves time for the next upstream when one swallows the attempt", async () => {
+  using silent = await neverAccepts();
+  using second = new TestUpstream();
+  using dialler = upstreams({
+    authorities: [silent.authority, second.authority],
+    connectTimeoutMs: 200,
+  });
+  assertEquals(await reached(dialler), second.authority);
+});
+
+test("dial() refuses with what the last upstream answered when all fail", async () => {
+  using silent = await neverAccepts();
+  const authorities = [silent.authority, nobody()];
+  using dialler = upstreams({ authorities, connectTimeoutMs: 100 });
+  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  assertEquals(error.kind, "upstream_refused");
+});
+
+test("dial() keeps all attempts together within the connect timeout", async () => {
+  using one = await neverAccepts();
+  using two = await neverAccepts();
+  using dialler = upstreams({
+    authorities: [one.authority, two.authority],
+    connectTimeoutMs: 400,
+  });
+  const startMs = performance.now();
+  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  assertEquals(error.kind, "upstream_timeout");
+  // Twice the timeout is what attempts of their own would take.
+  assertLess(performance.now() - startMs, 800);
+});
+
+test("dial() dials what is asked for when there are no upstreams", async () => {
+  using upstream = new TestUpstream();
+  using dialler = upstreams({});
+  const { conn, authority } = await dialler.dial(upstream.authority, never());
+  conn.close();
+  assertEquals(authority, upstream.authority);
+});
+
+test("dial() rejects with the signal's reason, at once, when it is aborted", async () => {
+  using silent = await neverAccepts();
+  using dialler = upstreams({ authorities: [silent.authority], connectTimeoutMs: 0 });
+  const abort = new AbortController();
+  const dial = dialler.dial(ANY, abort.signal);
+  abort.abort(new RangeError("enough"));
+  await assertRejects(() => dial, RangeError, "enough");
+});
+
+const LINK_LOCAL: Authority = { host: "fe80::1", port: 443 };
+const MULTICAST: Authority = { host: "224.0.0.1", port: 443 };
+for (const [name, authority] of Object.entries({ LINK_LOCAL, MULTICAST })) {
+  test(`dial() calls an address without a route unreachable: ${name}`, async () => {
+    using dialler = upstreams({ authorities: [authority], connectTimeoutMs: 2_000 });
+    const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+    assertEquals(error.kind, "upstream_unreachable");
+  });
+}
+
+test("dial() closes a connection that has come out at the proxy itself", async () => {
+  using upstream = new TestUpstream();
+  using dialler = upstreams({ authorities: [upstream.authority], isSelf: () => true });
+  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  assertEquals(error.kind, "upstream_is_proxy");
+});
+
+test("probes call an upstream down after two failures, and up again, once each", async () => {
+  const upstream = new TestUpstream();
+  const { authority } = upstream;
+  const lines: { level: string; msg: string }[] = [];
+  let wanted = Promise.withResolvers<void>();
+  const log: UpstreamsOptions["log"] = (level, msg) => {
+    lines.push({ level, msg });
+    wanted.resolve();
+  };
+  void upstream.serve(() => Promise.resolve());
+  using _dialler = upstreams({ authorities: [authority], probeIntervalMs: 10, log });
+  upstream[Symbol.dispose]();
+  await wanted.promise;
+  wanted = Promise.withResolvers<void>();
+  using again = new TestUpstream(authority.host, authority.port);
+  void again.serve(() => Promise.resolve());
+  await wanted.promise;
+  assertEquals(lines, [
+    { level: "error", msg: "upstream is down" },
+    { level: "info", msg: "upstream is up again" },
+  ]);
+});
+
+test("dial() tries an upstream that probes call down after the others", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  void second.serve(() => Promise.resolve());
+  const down = Promise.withResolvers<void>();
+  using dialler = upstreams({
+    authorities: [first.authority, second.authority],
+    probeIntervalMs: 10,
+    log: (_level, msg) => msg === "upstream is down" && down.resolve(),
+  });
+  first.stopListening();
+  await down.promise;
+  assertEquals(await reached(dialler), second.authority);
+});
