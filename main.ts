@@ -16,7 +16,7 @@ async function main(args: readonly string[]): Promise<number> {
   const invocation = parseConfig(args, (name) => Deno.env.get(name));
   switch (invocation.kind) {
     case "help":
-      console.log(usage());
+      console.log(usage().trimEnd());
       return 0;
     case "version":
       console.log(`api-server-proxy ${project.version} (Deno ${Deno.version.deno})`);

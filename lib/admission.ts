@@ -19,13 +19,18 @@ export class Admission {
     return this.#total;
   }
 
+  /** Whether nobody more can be let in, whatever the source. */
+  get isFull(): boolean {
+    return this.#total >= this.#maxTotal;
+  }
+
   /** Counts a client in, or says why not. */
   enter(source: string): Refusal | undefined {
     const fromSource = this.#perSource.get(source) ?? 0;
     if (fromSource >= this.#maxPerSource) {
       return new Refusal("too_many_connections", "the limit for one source address is reached");
     }
-    if (this.#total >= this.#maxTotal) return new Refusal("too_many_connections");
+    if (this.isFull) return new Refusal("too_many_connections");
     this.#total++;
     this.#perSource.set(source, fromSource + 1);
     return undefined;

@@ -2,7 +2,7 @@
  * Hosts, addresses and authorities in one normal spelling, so that two
  * spellings of one place compare equal as plain strings.
  */
-import { isIPv4, isIPv6 } from "@std/net/unstable-ip";
+import { isIPv4 } from "@std/net/unstable-ip";
 
 /** A place to connect to (RFC 9112 §3.2.3, authority-form), normalised. */
 export interface Authority {
@@ -12,9 +12,10 @@ export interface Authority {
   readonly port: number;
 }
 
-const REG_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/;
+// Not /u: under it a Kelvin sign would pass for a k.
+const REG_NAME = /^(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/i;
 // getaddrinfo reads such names as addresses: 127.1, 0x7f000001, 2130706433.
-const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/;
+const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0x[0-9a-f]*)$/i;
 const MAPPED_IPV4 = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
 const PORT = /^[1-9]\d{0,4}$/;
 
@@ -58,11 +59,9 @@ export function normalAddress(text: string): string | undefined {
 }
 
 function normalIPv6(text: string): string | undefined {
-  // isIPv6 alone lets "1:2:3:4:5:6:7:8zz" and ":::" pass; URL reads RFC 4291.
+  // isIPv6 lets ":::" pass and not "::2:3:4:5:6:7:8"; URL reads what RFC 4291 says.
   const url = `http://[${text}]/`;
-  if (!/^[0-9a-f:.]+$/i.test(text) || !isIPv6(text) || !URL.canParse(url)) {
-    return undefined;
-  }
+  if (!/^[0-9a-f:.]+$/i.test(text) || !URL.canParse(url)) return undefined;
   const address = new URL(url).hostname.slice(1, -1);
   const [, high, low] = MAPPED_IPV4.exec(address) ?? [];
   if (high === undefined || low === undefined) return address;
@@ -74,9 +73,8 @@ function parseHost(text: string): string | undefined {
   if (text.startsWith("[")) {
     return text.endsWith("]") ? normalIPv6(text.slice(1, -1)) : undefined;
   }
-  const name = text.toLowerCase().replace(/\.$/, "");
-  if (ENDS_IN_NUMBER.test(name)) {
-    return name === text ? normalAddress(name) : undefined;
-  }
-  return REG_NAME.test(name) ? name : undefined;
+  const name = text.replace(/\.$/, "");
+  if (!REG_NAME.test(name)) return undefined;
+  // An address has no trailing dot.
+  return ENDS_IN_NUMBER.test(name) ? normalAddress(text) : name.toLowerCase();
 }

@@ -1,6 +1,6 @@
 /** Command line and environment in; one frozen value, or every mistake, out. */
 import { parseArgs } from "@std/cli/parse-args";
-import { type Authority, normalAddress, parsePort } from "./authority.ts";
+import { type Authority, parseAuthority } from "./authority.ts";
 import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
 import type { Cidr } from "./values.ts";
 
@@ -49,31 +49,36 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     string: names,
     collect: names,
     boolean: ["help", "version"],
-    alias: { help: "h" },
     unknown: (arg) => {
       problems.add(unknownArgument(arg));
       return false;
     },
   });
-  if (given.help) return { kind: "help" };
+  // Not an alias: then the h of -host would ask for help.
+  if (given.help || args.includes("-h")) return { kind: "help" };
   if (given.version) return { kind: "version" };
+  for (const arg of given._) problems.add(unknownArgument(String(arg)));
 
-  const fromEnv = (name: FlagName) => {
+  /** What was given for a flag, and where. */
+  const texts = (name: FlagName): { label: string; given: string[] } => {
+    const fromArgs = given[name] as string[];
+    if (fromArgs.length > 0) {
+      const { mayBeEmpty }: Flag = FLAGS[name];
+      return { label: `--${name}`, given: fromArgs.filter((text) => text !== "" || !mayBeEmpty) };
+    }
     const text = env(envName(name)) ?? "";
     // For a Service of that name the kubelet sets …_PORT to a URL in each pod.
     const isServiceLink = name === "port" && text.startsWith("tcp://");
-    return text === "" || isServiceLink ? [] : [text];
+    return { label: envName(name), given: text === "" || isServiceLink ? [] : [text] };
   };
   const values = <N extends FlagName>(name: N): FlagValue<N>[] => {
-    const { list, mayBeEmpty, read, takes }: Flag = FLAGS[name];
-    const texts = given[name] as string[];
-    const label = texts.length > 0 ? `--${name}` : envName(name);
-    return (texts.length > 0 ? texts : fromEnv(name))
-      .filter((text) => text !== "" || !mayBeEmpty)
+    const { list, read, takes }: Flag = FLAGS[name];
+    const { label, given } = texts(name);
+    return given
       .flatMap((text) => list ? text.split(",").map((item) => item.trim()) : [text])
       .flatMap((text) => {
         const value = read(text);
-        if (value === undefined) problems.add(`${label} "${text}": takes ${takes}`);
+        if (value === undefined) problems.add(`${label} ${JSON.stringify(text)}: takes ${takes}`);
         return value === undefined ? [] : [value as FlagValue<N>];
       });
   };
@@ -82,8 +87,11 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     values(name).at(-1) ?? FLAGS[name].read(FLAGS[name].fallback) as FlagValue<N>;
 
   const allowedAuthorities = values("allowed-hosts");
-  const upstreams = [...values("upstream"), ...values("force-host")];
-  if (upstreams.length === 0 && allowedAuthorities.length === 0) {
+  const upstreamNames = ["upstream", "force-host"] as const;
+  const onCommandLine = upstreamNames.filter((name) => (given[name] as string[]).length > 0);
+  const upstreams = (onCommandLine.length > 0 ? onCommandLine : upstreamNames).flatMap(values);
+  const places = [...upstreamNames, "allowed-hosts"] as const;
+  if (places.every((name) => texts(name).given.length === 0)) {
     const inPod = ownApiServer(env);
     if (inPod !== undefined) upstreams.push(inPod);
     else problems.add(NO_UPSTREAM);
@@ -121,15 +129,13 @@ const NO_UPSTREAM = "no upstream: give --upstream HOST:PORT (the API server), or
 
 /** The API server of the cluster in whose pod this runs. */
 function ownApiServer(env: Env): Authority | undefined {
-  const host = env("KUBERNETES_SERVICE_HOST");
-  const port = parsePort(env("KUBERNETES_SERVICE_PORT") ?? "443");
-  if (host === undefined || port === undefined) return undefined;
-  const normal = normalAddress(host);
-  return normal === undefined ? undefined : { host: normal, port };
+  const host = env("KUBERNETES_SERVICE_HOST") ?? "";
+  const port = env("KUBERNETES_SERVICE_PORT") ?? "443";
+  return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
 }
 
 function unknownArgument(arg: string): string {
-  if (!arg.startsWith("-")) return `"${arg}": no such command; flags begin with --`;
+  if (!arg.startsWith("-")) return `${JSON.stringify(arg)}: no such command; flags begin with --`;
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
   const nearest = [...Object.keys(FLAGS), "help", "version"]
     .map((flag) => ({ flag, distance: editDistance(name, flag) }))

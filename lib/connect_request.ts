@@ -24,10 +24,12 @@ export interface ConnectRequest {
 }
 
 const CR = 0x0d, LF = 0x0a, SP = 0x20, HTAB = 0x09, COLON = 0x3a, DEL = 0x7f;
+/** The first byte of a client that takes the proxy for an HTTPS server (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16;
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]+) (\S+) HTTP\/(\d\.\d)$/;
 // uri-host [ ":" port ], or nothing (RFC 9112 §3.2); which one does not matter.
-const HOST_VALUE = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+const HOST_VALUE = /^[ \t]*(?:[\w.~!$&'()*+,;=%:[\]-]+[ \t]*)?$/;
 
 const IS_TOKEN_BYTE = new Uint8Array(256);
 for (const char of "!#$%&'*+-.^_`|~") IS_TOKEN_BYTE[char.charCodeAt(0)] = 1;
@@ -76,6 +78,7 @@ export class ConnectRequestParser {
     const isText = byte >= SP && byte !== DEL && (byte < DEL || !inRequestLine);
     const isLineEnd = byte === CR || byte === LF;
     if (!isText && !isLineEnd && (byte !== HTAB || inRequestLine)) {
+      if (at === 0 && byte === TLS_HANDSHAKE) throw malformed("TLS instead of a CONNECT request");
       throw malformed(byte > DEL ? "a byte outside ASCII in the request line" : "a control byte");
     }
     const endsHead = byte === LF && at - 1 === this.#lineStart;
@@ -107,7 +110,7 @@ export class ConnectRequestParser {
     switch (latin1(name).toLowerCase()) {
       case "host":
         if (++this.#hosts > 1) throw malformed("more than one Host field");
-        if (!HOST_VALUE.test(latin1(line.subarray(colon + 1)).replace(/^[ \t]+|[ \t]+$/g, ""))) {
+        if (!HOST_VALUE.test(latin1(line.subarray(colon + 1)))) {
           throw malformed("a Host field that is not a host");
         }
         break;

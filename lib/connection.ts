@@ -209,6 +209,7 @@ export class Connection {
     this.#enter("tunnel");
     const received = this.#buffer.subarray(headBytes, this.#filled);
     const end = await this.#tunnel.run({ received, next: this.#nextRead });
+    this.#enter("closed");
     this.#context.log("info", "tunnel", {
       ...this.#logFields(),
       upstream: formatAuthority(authority),

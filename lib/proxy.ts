@@ -17,6 +17,8 @@ const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 const MAX_CHECK_INTERVAL_MS = 250;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
+/** How long refused clients may still read when nobody else is left in a drain. */
+const LAST_LINGER_MS = 1_000;
 /** Connections that the kernel may hold until they are accepted. */
 const ACCEPT_BACKLOG = 1_024;
 
@@ -164,11 +166,11 @@ export class Proxy {
 
   #admit(source: string): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
-    const refusal = this.#admission.enter(source);
-    const [longestWaiting] = this.#waiting;
-    if (refusal === undefined || longestWaiting === undefined) return refusal;
     // Whoever has its request ready goes before those who only hold a place.
-    longestWaiting.stopWaiting(refusal);
+    const [longestWaiting] = this.#waiting;
+    if (this.#admission.isFull) {
+      longestWaiting?.stopWaiting(new Refusal("too_many_connections"));
+    }
     return this.#admission.enter(source);
   }
 
@@ -194,8 +196,10 @@ export class Proxy {
   /** Closes quiet tunnels one after the other, and all that is left at the deadline. */
   #checkDrain(drain: Drain, nowMs: number): void {
     const { drainTimeoutMs } = this.#config;
-    if (drainTimeoutMs === 0) return;
     const elapsedMs = nowMs - drain.sinceMs;
+    // Who is refused now and keeps the socket open must not keep the process.
+    if (this.#admitted.size === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
+    if (drainTimeoutMs === 0) return;
     if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
     const timeLeft = Math.max(0, 1 - elapsedMs / (drainTimeoutMs * DRAIN_SPREAD));
     const mayStay = Math.floor(drain.connections * timeLeft);

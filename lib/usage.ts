@@ -20,9 +20,9 @@ Examples:
 const FOOTER = `
 Other:
   -h, --help
-      print this
+          print this
       --version
-      print the version
+          print the version
 
 Durations are written 500ms, 10s, 1m30s or 1h; 0 switches a limit off. Lists are
 comma separated and the flag may repeat. Every flag can be given in the environment
@@ -38,9 +38,10 @@ export function usage(): string {
   const sections = [...groups].map(([group, flags]) =>
     `\n${group}:\n` +
     flags.map(([name, flag]) =>
-      `      --${name} ${flag.value}\n      ${flag.help} (default: ${
+      `      --${name} ${flag.value}  (default: ${
         flag.fallbackHelp ?? (flag.fallback || "none")
-      })\n`
+      })\n` +
+      `          ${flag.help}\n`
     ).join("")
   );
   return HEADER + sections.join("") + FOOTER;

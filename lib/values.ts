@@ -1,4 +1,5 @@
 /** How the value of each kind of flag is read from text. */
+import { isIPv6 } from "@std/net/unstable-ip";
 import { type Authority, normalAddress, parseAuthority } from "./authority.ts";
 
 /** A kind of value: how it is read, and what to tell who gives a wrong one. */
@@ -35,7 +36,9 @@ export const duration: ValueKind<number> = {
     for (const [, amount, unit] of text.matchAll(/([\d.]+)(ms|s|m|h)/g)) {
       ms += Number(amount) * UNIT_MS[unit!]!;
     }
-    return ms <= MAX_DURATION_MS ? Math.round(ms) : undefined;
+    // Less than a millisecond must not become 0, which would switch the limit off.
+    const tooSmall = ms > 0 && ms < 1;
+    return tooSmall || ms > MAX_DURATION_MS ? undefined : Math.round(ms);
   },
 };
 
@@ -83,7 +86,7 @@ export const cidr: ValueKind<Cidr> = {
     if (normal === undefined || normal.includes(":") !== addressText.includes(":")) {
       return undefined;
     }
-    const addressBits = normal.includes(":") ? 128 : 32;
+    const addressBits = isIPv6(normal) ? 128 : 32;
     const prefixBits = Number(prefixText ?? addressBits);
     if (prefixBits > addressBits || String(prefixBits) !== (prefixText ?? String(addressBits))) {
       return undefined;

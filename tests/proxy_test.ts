@@ -1,3 +1,5 @@
+import net from "node:net";
+import { once } from "node:events";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   CONNECT,
@@ -54,6 +56,27 @@ test("proxy refuses clients beyond --max-connections-per-source", async () => {
   one[Symbol.dispose]();
   await proxy.logged("tunnel");
   using _two = await proxy.tunnel(upstream);
+});
+
+test("proxy lets nobody wait less for a source that is at its own limit", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({
+    upstreams: [upstream.authority],
+    host: "0.0.0.0",
+    maxConnectionsPerSource: 1,
+  });
+  const { port } = proxy.authority;
+  using _tunnel = await proxy.tunnel(upstream);
+  const elsewhere = net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+  await once(elsewhere, "connect");
+  await new Promise((resolve) => elsewhere.write("CONNECT api", resolve));
+  using refused = await proxy.connect(CONNECT);
+  assertMatch(await refused.readText(), /one source address/);
+  elsewhere.write(CONNECT.slice("CONNECT api".length));
+  using _accepted = await upstream.accept();
+  assertMatch(String((await once(elsewhere, "data"))[0]), /^HTTP\/1.1 200 /);
+  elsewhere.destroy();
+  await once(elsewhere, "close");
 });
 
 test("proxy takes no limit for 0", async () => {

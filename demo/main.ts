@@ -1,0 +1,138 @@
+/** The proxy with an API server behind it, to be looked at without a cluster: `deno task demo`. */
+import { formatAuthority } from "../lib/authority.ts";
+import { type Config, parseConfig } from "../lib/config.ts";
+import { createLog } from "../lib/log.ts";
+import { Proxy } from "../lib/proxy.ts";
+import { type ApiServer, SERVER_NAME, startApiServer } from "./api_server.ts";
+
+const TOKEN = "demo";
+
+async function main(args: readonly string[]): Promise<number> {
+  const once = args.includes("--once");
+  if (args.some((arg) => arg !== "--once" && arg !== "--")) {
+    console.error("usage: deno task demo [--once]");
+    return 2;
+  }
+
+  const apiServer = await startApiServer(TOKEN);
+  const upstream = asText(apiServer.address);
+  console.log(`1. An API server of the demo's own listens on ${upstream}, for ${SERVER_NAME}.\n`);
+
+  const flags = [
+    `--upstream=${upstream}`,
+    `--allowed-hosts=${SERVER_NAME}:443`,
+    "--host=127.0.0.1",
+    "--port=0",
+  ];
+  const logged = Promise.withResolvers<void>();
+  const log = createLog({
+    level: "info",
+    format: "text",
+    write: (line) => {
+      console.log(`   ${line.trimEnd()}`);
+      setTimeout(logged.resolve); // by then the connection is counted out, too
+    },
+  });
+  const proxy = new Proxy(configOf(flags), log);
+  console.log(`2. The proxy listens on ${asText(proxy.address)}, started with these flags:`);
+  console.log(`   ${flags.join(" ")}\n`);
+
+  console.log("3. A request goes to the API server through a tunnel (> sent, < received):");
+  await request(proxy.address, apiServer, "/version");
+
+  console.log("\n4. This is what the proxy logs of it:");
+  await logged.promise;
+
+  if (!once) {
+    const interrupted = interruption();
+    console.log(`\n${linesToTry(asText(proxy.address))}`);
+    await interrupted;
+  }
+  proxy.cut();
+  await Promise.all([proxy.finished, apiServer.close()]);
+  return 0;
+}
+
+function configOf(flags: readonly string[]): Config {
+  const invocation = parseConfig(flags, () => undefined);
+  if (invocation.kind !== "run") throw new Error(JSON.stringify(invocation));
+  return invocation.config;
+}
+
+/** Does by hand what kubectl does, and shows what goes to and fro. */
+async function request(proxy: Deno.NetAddr, apiServer: ApiServer, path: string): Promise<void> {
+  const conn = await Deno.connect({ hostname: proxy.hostname, port: proxy.port });
+  await send(conn, `CONNECT ${SERVER_NAME}:443 HTTP/1.1`, `Host: ${SERVER_NAME}:443`);
+  const [reply = ""] = await readHead(conn);
+  console.log(`   < ${reply}`);
+  if (!reply.startsWith("HTTP/1.1 200 ")) throw new Error("the proxy has refused the tunnel");
+
+  const tls = await Deno.startTls(conn, {
+    hostname: SERVER_NAME,
+    caCerts: [apiServer.certificateAuthority],
+  });
+  await tls.handshake();
+  console.log(`   = TLS with the API server; its certificate is good for ${SERVER_NAME}`);
+  await send(
+    tls,
+    `GET ${path} HTTP/1.1`,
+    `Host: ${SERVER_NAME}`,
+    `Authorization: Bearer ${TOKEN}`,
+    "Connection: close",
+  );
+  const [head = "", body = ""] = (await new Response(tls.readable).text()).split("\r\n\r\n");
+  console.log(`   < ${head.split("\r\n")[0]}\n   < ${body.trimEnd()}`);
+}
+
+async function send(conn: Deno.Conn, ...lines: readonly string[]): Promise<void> {
+  for (const line of lines) console.log(`   > ${line}`);
+  const writer = conn.writable.getWriter();
+  await writer.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
+  writer.releaseLock();
+}
+
+/** The lines of an HTTP head behind which the server says nothing by itself. */
+async function readHead(conn: Deno.Conn): Promise<string[]> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(1024);
+  let head = "";
+  while (!head.endsWith("\r\n\r\n")) {
+    const count = await conn.read(buffer);
+    if (count === null) throw new Error("the proxy has closed the connection");
+    head += decoder.decode(buffer.subarray(0, count), { stream: true });
+  }
+  return head.split("\r\n");
+}
+
+function linesToTry(proxy: string): string {
+  const curl = `curl --proxy http://${proxy} --insecure --oauth2-bearer ${TOKEN}`;
+  const kubectl = `HTTPS_PROXY=http://${proxy} kubectl --kubeconfig=/dev/null ` +
+    `--insecure-skip-tls-verify --token=${TOKEN} --server`;
+  return `5. Try it from another terminal. Only the proxy knows the way to ${SERVER_NAME}:
+   ${curl} https://${SERVER_NAME}/version
+   ${kubectl}=https://${SERVER_NAME} get namespaces
+   ${kubectl}=https://${SERVER_NAME} get namespaces --watch
+
+   The token is wrong: the API server says no.
+   ${kubectl.replace(`--token=${TOKEN}`, "--token=wrong")}=https://${SERVER_NAME} get namespaces
+
+   The host is not in --allowed-hosts: the proxy says no.
+   ${kubectl}=https://example.com get namespaces
+
+   (This API server's certificate authority is new at each start and in no file: hence
+   --insecure and --insecure-skip-tls-verify.)
+
+Ctrl-C ends the demo. What the proxy logs until then:`;
+}
+
+function interruption(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, resolve);
+  return promise;
+}
+
+function asText({ hostname, port }: Deno.NetAddr): string {
+  return formatAuthority({ host: hostname, port });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,27 @@
+/** What the README says of flags and answers is what the code has. */
+import { assert, assertEquals } from "@std/assert";
+import { type Flag, FLAGS } from "../lib/flags.ts";
+import { REFUSALS } from "../lib/refusal.ts";
+
+const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
+
+/** The cells of all table rows, without padding and code marks. */
+const ROWS = README.split("\n").filter((line) => line.startsWith("|"))
+  .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim().replaceAll("`", "")));
+
+Deno.test("README tells every flag with its value, default and meaning, and no other", () => {
+  const told = ROWS.filter(([first]) => /^--\w/.test(first!));
+  const flags = Object.entries<Flag>(FLAGS).map(([name, flag]) => [
+    `--${name} ${flag.value}`,
+    flag.fallbackHelp ?? (flag.fallback || "none"),
+    flag.help.replaceAll("`", ""),
+  ]);
+  assertEquals(told, flags);
+});
+
+Deno.test("README tells every answer with its status and phrase", () => {
+  for (const { status, phrase } of Object.values(REFUSALS)) {
+    const row = ROWS.find((cells) => cells[0] === String(status) && cells.includes(phrase));
+    assert(row !== undefined, `${status} ${phrase}`);
+  }
+});
