@@ -1,19 +1,23 @@
 /** Arguments, environment, signals and exit codes. */
 import project from "./deno.json" with { type: "json" };
-import { formatAuthority } from "./lib/authority.ts";
 import { type Config, parseConfig } from "./lib/config.ts";
-import { createLog, createStderrSink } from "./lib/log.ts";
-import { Proxy } from "./lib/proxy.ts";
+import { envName } from "./lib/flags.ts";
+import { createSink, writeStderr } from "./lib/log.ts";
+import { checkReady } from "./lib/ready.ts";
 import { remapAddress } from "./lib/remap.ts";
+import { serve } from "./lib/serve.ts";
 import { usage } from "./lib/usage.ts";
 
 const EXIT_FAILURE = 1, EXIT_USAGE = 2;
+/** How long the end waits for somebody to take the last log lines. */
 const FLUSH_MS = 1_000;
 
 /** Runs what the arguments ask for and resolves to the exit code. */
 async function main(args: readonly string[]): Promise<number> {
+  const env = (name: string) => Deno.env.get(name);
   if (args[0] === "remap") return remap(args.slice(1));
-  const invocation = parseConfig(args, (name) => Deno.env.get(name));
+  if (args[0] === "ready") return await ready(args.slice(1), env(envName("admin-port")));
+  const invocation = parseConfig(args, env);
   switch (invocation.kind) {
     case "help":
       console.log(usage().trimEnd());
@@ -47,34 +51,40 @@ function remap(args: readonly string[]): number {
   }
 }
 
+async function ready(args: readonly string[], adminPort = "8119"): Promise<number> {
+  const [url = `http://127.0.0.1:${adminPort}/readyz`, ...rest] = args;
+  if (rest.length > 0 || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    console.error("usage: api-server-proxy ready [URL]");
+    console.error("e.g.   api-server-proxy ready http://127.0.0.1:8119/readyz");
+    return EXIT_USAGE;
+  }
+  const failure = await checkReady(url);
+  if (failure === undefined) return 0;
+  console.error(`${url}: ${failure}`);
+  return EXIT_FAILURE;
+}
+
 /** Serves until a signal has ended it. */
 async function run(config: Config): Promise<number> {
-  const sink = createStderrSink();
-  const format = config.logFormat ?? (Deno.stderr.isTerminal() ? "text" : "json");
-  const log = createLog({ level: config.logLevel, format, write: sink.write });
-  const { host = "::", port } = config;
-  let proxy: Proxy;
+  const sink = createSink(writeStderr);
+  const logFormat = config.logFormat ?? (Deno.stderr.isTerminal() ? "text" : "json");
+  let server;
   try {
-    proxy = new Proxy(config, log);
+    server = await serve({ ...config, logFormat }, project.version, sink.write);
   } catch (error) {
-    const address = formatAuthority({ host, port });
-    console.error(`cannot listen on ${address}: ${(error as Error).message}`);
+    await sink.flush();
+    console.error((error as Error).message);
     return EXIT_FAILURE;
   }
   let exitCode = 0;
   const onSignal = () => {
-    if (!proxy.isShuttingDown) return void proxy.shutDown();
+    if (!server.isShuttingDown) return void server.shutDown();
     exitCode = EXIT_FAILURE;
-    proxy.cut();
+    server.cut();
   };
   Deno.addSignalListener("SIGTERM", onSignal);
   Deno.addSignalListener("SIGINT", onSignal);
-  log("info", "listening", {
-    address: formatAuthority({ host: proxy.address.hostname, port: proxy.address.port }),
-    upstreams: config.upstreams.map(formatAuthority),
-    version: project.version,
-  });
-  await proxy.finished;
+  await server.finished;
   // Whoever has stopped reading the log must not keep the process.
   await Promise.race([sink.flush(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
   return exitCode;

@@ -1,8 +1,7 @@
 /** The proxy with an API server behind it, to be looked at without a cluster: `deno task demo`. */
 import { formatAuthority } from "../lib/authority.ts";
 import { type Config, parseConfig } from "../lib/config.ts";
-import { createLog } from "../lib/log.ts";
-import { Proxy } from "../lib/proxy.ts";
+import { serve } from "../lib/serve.ts";
 import { type ApiServer, SERVER_NAME, startApiServer } from "./api_server.ts";
 
 const TOKEN = "demo";
@@ -23,21 +22,18 @@ async function main(args: readonly string[]): Promise<number> {
     `--allowed-hosts=${SERVER_NAME}:443`,
     "--host=127.0.0.1",
     "--port=0",
+    "--admin-port=0",
+    "--log-format=text",
   ];
   const logged = Promise.withResolvers<void>();
-  const log = createLog({
-    level: "info",
-    format: "text",
-    write: (line) => {
-      console.log(`   ${line.trimEnd()}`);
-      setTimeout(logged.resolve); // by then the connection is counted out, too
-    },
+  console.log("2. The proxy starts with these flags, and logs:");
+  console.log(`   ${flags.join(" ")}`);
+  const proxy = await serve(configOf(flags), "demo", (line) => {
+    console.log(`   ${line.trimEnd()}`);
+    if (line.includes(" tunnel ")) logged.resolve();
   });
-  const proxy = new Proxy(configOf(flags), log);
-  console.log(`2. The proxy listens on ${asText(proxy.address)}, started with these flags:`);
-  console.log(`   ${flags.join(" ")}\n`);
 
-  console.log("3. A request goes to the API server through a tunnel (> sent, < received):");
+  console.log("\n3. A request goes to the API server through a tunnel (> sent, < received):");
   await request(proxy.address, apiServer, "/version");
 
   console.log("\n4. This is what the proxy logs of it:");
@@ -45,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
 
   if (!once) {
     const interrupted = interruption();
-    console.log(`\n${linesToTry(asText(proxy.address))}`);
+    console.log(`\n${linesToTry(asText(proxy.address), asText(proxy.adminAddress!))}`);
     await interrupted;
   }
   proxy.cut();
@@ -104,7 +100,7 @@ async function readHead(conn: Deno.Conn): Promise<string[]> {
   return head.split("\r\n");
 }
 
-function linesToTry(proxy: string): string {
+function linesToTry(proxy: string, admin: string): string {
   const curl = `curl --proxy http://${proxy} --insecure --oauth2-bearer ${TOKEN}`;
   const kubectl = `HTTPS_PROXY=http://${proxy} kubectl --kubeconfig=/dev/null ` +
     `--insecure-skip-tls-verify --token=${TOKEN} --server`;
@@ -118,6 +114,9 @@ function linesToTry(proxy: string): string {
 
    The host is not in --allowed-hosts: the proxy says no.
    ${kubectl}=https://example.com get namespaces
+
+   What the proxy has counted, and whether it is ready:
+   curl http://${admin}/metrics http://${admin}/readyz?verbose
 
    (This API server's certificate authority is new at each start and in no file: hence
    --insecure and --insecure-skip-tls-verify.)

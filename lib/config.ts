@@ -13,6 +13,10 @@ export interface Config {
   /** `undefined`: every address. */
   readonly host: string | undefined;
   readonly port: number;
+  /** `undefined`: as `host`. */
+  readonly adminHost: string | undefined;
+  readonly adminPort: number | "off";
+  readonly workers: number | "auto";
   readonly maxConnections: number;
   readonly maxConnectionsPerSource: number;
   readonly headerTimeoutMs: number;
@@ -61,14 +65,12 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
 
   /** What was given for a flag, and where. */
   const texts = (name: FlagName): { label: string; given: string[] } => {
-    const fromArgs = given[name] as string[];
-    if (fromArgs.length > 0) {
-      const { mayBeEmpty }: Flag = FLAGS[name];
-      return { label: `--${name}`, given: fromArgs.filter((text) => text !== "" || !mayBeEmpty) };
-    }
+    const { mayBeEmpty }: Flag = FLAGS[name];
+    const fromArgs = (given[name] as string[]).filter((text) => text !== "" || !mayBeEmpty);
+    if (fromArgs.length > 0) return { label: `--${name}`, given: fromArgs };
     const text = env(envName(name)) ?? "";
     // For a Service of that name the kubelet sets …_PORT to a URL in each pod.
-    const isServiceLink = name === "port" && text.startsWith("tcp://");
+    const isServiceLink = name.endsWith("port") && text.startsWith("tcp://");
     return { label: envName(name), given: text === "" || isServiceLink ? [] : [text] };
   };
   const values = <N extends FlagName>(name: N): FlagValue<N>[] => {
@@ -88,13 +90,15 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
 
   const allowedAuthorities = values("allowed-hosts");
   const upstreamNames = ["upstream", "force-host"] as const;
-  const onCommandLine = upstreamNames.filter((name) => (given[name] as string[]).length > 0);
+  const onCommandLine = upstreamNames.filter((name) => texts(name).label === `--${name}`);
   const upstreams = (onCommandLine.length > 0 ? onCommandLine : upstreamNames).flatMap(values);
-  const places = [...upstreamNames, "allowed-hosts"] as const;
-  if (places.every((name) => texts(name).given.length === 0)) {
+  if (upstreams.length === 0 && allowedAuthorities.length === 0) {
     const inPod = ownApiServer(env);
-    if (inPod !== undefined) upstreams.push(inPod);
-    else problems.add(NO_UPSTREAM);
+    const places = [...upstreamNames, "allowed-hosts"] as const;
+    const nothingGiven = places.every((name) => texts(name).given.length === 0);
+    if (nothingGiven && inPod !== undefined) upstreams.push(inPod);
+    // Without a place to go it would be an open proxy: told unless a wrong place has been.
+    else if (nothingGiven || problems.size === 0) problems.add(NO_UPSTREAM);
   }
   const config: Config = Object.freeze({
     upstreams,
@@ -102,6 +106,9 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     allowFrom: values("allow-from"),
     host: values("host").at(-1),
     port: value("port"),
+    adminHost: values("admin-host").at(-1),
+    adminPort: value("admin-port"),
+    workers: value("workers"),
     maxConnections: value("max-connections"),
     maxConnectionsPerSource: value("max-connections-per-source"),
     headerTimeoutMs: value("header-timeout"),

@@ -2,6 +2,7 @@
 import { type Authority, formatAuthority } from "./authority.ts";
 import { type ConnectRequest, ConnectRequestParser, MAX_HEAD_BYTES } from "./connect_request.ts";
 import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { Refusal, refusalResponse, REFUSALS } from "./refusal.ts";
 import { isReset, Tunnel, type TunnelEnd, type TunnelLimits, writeAll } from "./tunnel.ts";
@@ -13,6 +14,7 @@ export interface ConnectionContext extends TunnelLimits {
   readonly policy: Policy;
   readonly upstreams: Upstreams;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly maxTunnelAgeMs: number;
   /** Called each time that a connection has come to its next phase. */
   readonly onPhase: (connection: Connection) => void;
@@ -125,11 +127,11 @@ export class Connection {
   }
 
   /** Ends the connection at once, whatever its phase. */
-  cut(): void {
+  cut(end: "drain" | "error"): void {
     this.#lingers = false;
-    if (this.#phase === "tunnel") this.#tunnel!.cut("drain");
+    if (this.#phase === "tunnel") this.#tunnel!.cut(end);
     else if (this.#phase === "refused") this.#enter("closed");
-    else this.#stopEarly(new Refusal("draining"), "drain");
+    else this.#stopEarly(new Refusal("draining"), end);
   }
 
   #stopEarly(refusal: Refusal, end: TunnelEnd["end"]): void {
@@ -205,10 +207,22 @@ export class Connection {
       // Part of the 200 may be out: there is no other answer any more.
       throw error instanceof Left ? error : new Left({ endedBy: "proxy", end: "drain" });
     }
-    this.#tunnel = new Tunnel(this.#client, conn, this.#context);
+    const { metrics } = this.#context;
+    this.#tunnel = new Tunnel(
+      this.#client,
+      conn,
+      this.#context,
+      (from, count) =>
+        metrics.addLabelled("tunnel_bytes_total", from === "client" ? "up" : "down", count),
+    );
     this.#enter("tunnel");
+    metrics.addLabelled("requests_total", "200", 1);
+    metrics.observe("connect_duration_seconds", connectMs / 1_000);
+    metrics.add("tunnels_active", 1);
     const received = this.#buffer.subarray(headBytes, this.#filled);
     const end = await this.#tunnel.run({ received, next: this.#nextRead });
+    metrics.add("tunnels_active", -1);
+    metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
     this.#enter("closed");
     this.#context.log("info", "tunnel", {
       ...this.#logFields(),
@@ -226,6 +240,8 @@ export class Connection {
     const refusal = error instanceof Refusal ? error : new Refusal("internal_error");
     const { status, error: type, level } = REFUSALS[refusal.kind];
     this.#enter("refused");
+    this.#context.metrics.addLabelled("requests_total", String(status), 1);
+    this.#context.metrics.addLabelled("refusals_total", type, 1);
     this.#context.log(level, "refused", {
       ...this.#logFields(),
       status,

@@ -5,6 +5,7 @@ import {
   cidr,
   duration,
   oneOf,
+  orWord,
   type ValueKind,
   wholeNumber,
 } from "./values.ts";
@@ -78,12 +79,34 @@ export const FLAGS = {
     ...wholeNumber(0, 65_535),
     help: "port to listen on; 0 takes a free one and prints it",
   },
+  "admin-host": {
+    group: "Listening",
+    value: "ADDRESS",
+    fallback: "",
+    fallbackHelp: "as --host",
+    ...address,
+    help: "address of health checks and metrics",
+  },
+  "admin-port": {
+    group: "Listening",
+    value: "N|off",
+    fallback: "8119",
+    ...orWord(wholeNumber(0, 65_535), "off"),
+    help: "port of health checks and metrics (/livez, /readyz, /metrics); off for none",
+  },
+  "workers": {
+    group: "Listening",
+    value: "N|auto",
+    fallback: "1",
+    ...orWord(wholeNumber(1, 64), "auto"),
+    help: "event loops that share the port, each on a core of its own; auto is one a core",
+  },
   "max-connections": {
     group: "Limits",
     value: "N",
     fallback: "4096",
     ...wholeNumber(0, 1_000_000),
-    help: "client connections at once",
+    help: "client connections at once, over all workers",
   },
   "max-connections-per-source": {
     group: "Limits",

@@ -63,18 +63,15 @@ export interface LogSink {
 const MAX_BACKLOG_CHARS = 4 * 1024 * 1024;
 
 /**
- * Sends lines to standard error in batches. It never makes a connection wait:
+ * Sends lines on in batches, each of whole lines. It never makes a connection wait:
  * when nobody reads them, lines are dropped, and counted in a line of their own.
  */
-export function createStderrSink(
-  write: (bytes: Uint8Array) => Promise<number> = (bytes) => Deno.stderr.write(bytes),
-): LogSink {
-  const encoder = new TextEncoder();
+export function createSink(send: (lines: string) => Promise<void>): LogSink {
   let backlog = "";
   let droppedLines = 0;
   let sending: Promise<void> | undefined;
 
-  async function send(): Promise<void> {
+  async function sendAll(): Promise<void> {
     while (backlog !== "") {
       let batch = backlog;
       backlog = "";
@@ -82,8 +79,8 @@ export function createStderrSink(
         batch += jsonLine(new Date().toISOString(), "warn", "log lines dropped", { droppedLines });
         droppedLines = 0;
       }
-      const bytes = encoder.encode(batch);
-      for (let sent = 0; sent < bytes.length;) sent += await write(bytes.subarray(sent));
+      // That nobody can read the log must not stop the proxy: there is nobody to tell.
+      await send(batch).catch(() => {});
     }
     sending = undefined;
   }
@@ -92,9 +89,14 @@ export function createStderrSink(
     write(line) {
       if (backlog.length > MAX_BACKLOG_CHARS) droppedLines++;
       else backlog += line;
-      // A closed standard error must not stop the proxy: there is nobody to tell.
-      sending ??= Promise.resolve().then(send).catch(() => {});
+      sending ??= Promise.resolve().then(sendAll);
     },
     flush: () => sending ?? Promise.resolve(),
   };
+}
+
+/** Writes to standard error. */
+export async function writeStderr(lines: string): Promise<void> {
+  const bytes = new TextEncoder().encode(lines);
+  for (let sent = 0; sent < bytes.length;) sent += await Deno.stderr.write(bytes.subarray(sent));
 }

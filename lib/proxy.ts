@@ -4,9 +4,12 @@ import { normalAddress } from "./authority.ts";
 import type { Config } from "./config.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { delay } from "./delay.ts";
+import { onHost } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 import { Refusal } from "./refusal.ts";
+import type { SharedMemory } from "./shared.ts";
 import { Upstreams } from "./upstream.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
@@ -43,6 +46,9 @@ export class Proxy {
   readonly #policy: Policy;
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
+  readonly #shared: SharedMemory;
+  readonly #metrics: Metrics;
+  readonly #checkIntervalMs: number;
   readonly #checkTimer: ReturnType<typeof setInterval>;
   /** All that have a socket. */
   readonly #connections = new Set<Connection>();
@@ -56,32 +62,46 @@ export class Proxy {
   readonly #finish = Promise.withResolvers<void>();
   #isShuttingDown = false;
   #drain: Drain | undefined;
-  #lastId = 0;
+  #lastCheckMs = performance.now();
 
-  /** @throws The error of `Deno.listen`. */
-  constructor(config: Config, log: Log) {
+  /**
+   * @param worker Which of those that share the memory this one is.
+   * @throws The error of `Deno.listen`.
+   */
+  constructor(config: Config, log: Log, shared: SharedMemory, worker = 0) {
     this.#config = config;
     this.#log = log;
-    this.#listener = listen(config.host, config.port);
+    this.#shared = shared;
+    this.#metrics = new Metrics(shared.metrics[worker]);
+    this.#listener = onHost(config.host, (hostname) =>
+      Deno.listen({
+        hostname,
+        port: config.port,
+        reusePort: shared.metrics.length > 1,
+        tcpBacklog: ACCEPT_BACKLOG,
+      }));
     this.address = this.#listener.addr as Deno.NetAddr;
     this.finished = this.#finish.promise;
     this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
-    this.#admission = new Admission(config.maxConnections, config.maxConnectionsPerSource);
+    this.#admission = new Admission(config, shared, worker);
     const upstreams = new Upstreams({
       authorities: config.upstreams,
       connectTimeoutMs: config.connectTimeoutMs,
       probeIntervalMs: config.probeIntervalMs,
       isSelf: (conn) => isSameListener(this.address, conn),
       log,
+      up: shared.upstreamUp[worker]!,
     });
     this.#context = {
       ...config,
       policy: this.#policy,
       upstreams,
       log,
+      metrics: this.#metrics,
       onPhase: (connection) => this.#onPhase(connection),
     };
-    this.#checkTimer = setInterval(() => this.#check(performance.now()), checkIntervalMs(config));
+    this.#checkIntervalMs = checkIntervalMs(config);
+    this.#checkTimer = setInterval(() => this.#check(performance.now()), this.#checkIntervalMs);
     void this.#accept();
   }
 
@@ -109,9 +129,9 @@ export class Proxy {
   }
 
   /** Takes no new clients and ends all connections at once. */
-  cut(): void {
+  cut(end: "drain" | "error" = "drain"): void {
     this.#isShuttingDown = true;
-    this.#cutAll(this.#startDrain());
+    this.#cutAll(this.#startDrain(), end);
   }
 
   #startDrain(): Drain {
@@ -129,9 +149,9 @@ export class Proxy {
     return this.#drain;
   }
 
-  #cutAll(drain: Drain): void {
+  #cutAll(drain: Drain, end: "drain" | "error" = "drain"): void {
     drain.cut += this.#admitted.size;
-    for (const connection of this.#connections) connection.cut();
+    for (const connection of this.#connections) connection.cut(end);
   }
 
   async #accept(): Promise<void> {
@@ -143,6 +163,7 @@ export class Proxy {
       } catch (error) {
         if (this.#listenerClosed.signal.aborted) return;
         pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
+        this.#metrics.add("accept_errors_total", 1);
         this.#log("warn", "accept failed", { error: String(error), retryMs: pauseMs });
         await delay(pauseMs, this.#listenerClosed.signal);
       }
@@ -152,11 +173,14 @@ export class Proxy {
   async #start(client: Deno.TcpConn): Promise<void> {
     const { hostname } = client.remoteAddr as Deno.NetAddr;
     const source = normalAddress(hostname) ?? hostname;
-    const connection = new Connection(++this.#lastId, client, source, this.#context);
+    const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
+    const connection = new Connection(id, client, source, this.#context);
     const refusal = this.#admit(source);
+    this.#metrics.add("connections_total", 1);
     this.#connections.add(connection);
     if (refusal === undefined) {
       this.#admitted.add(connection);
+      this.#metrics.add("connections_active", 1);
       this.#waiting.add(connection);
     }
     await connection.run(refusal);
@@ -179,16 +203,21 @@ export class Proxy {
     if (connection.phase === "refused") this.#linger(connection);
     if (connection.phase !== "refused" && connection.phase !== "closed") return;
     if (connection.phase === "closed") this.#lingering.delete(connection);
-    if (this.#admitted.delete(connection)) this.#admission.leave(connection.source);
+    if (!this.#admitted.delete(connection)) return;
+    this.#metrics.add("connections_active", -1);
+    this.#admission.leave(connection.source);
   }
 
   #linger(connection: Connection): void {
     this.#lingering.add(connection);
     const [oldest] = this.#lingering;
-    if (this.#lingering.size > MAX_LINGERING) oldest!.cut();
+    if (this.#lingering.size > MAX_LINGERING) oldest!.cut("drain");
   }
 
   #check(nowMs: number): void {
+    const lagMs = Math.max(0, nowMs - this.#lastCheckMs - this.#checkIntervalMs);
+    this.#lastCheckMs = nowMs;
+    this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
     for (const connection of this.#connections) connection.check(nowMs);
     if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
   }
@@ -220,17 +249,6 @@ export class Proxy {
     const durationMs = Math.round(performance.now() - sinceMs);
     this.#log("info", "drained", { durationMs, connections, closedQuiet, cut });
     this.#finish.resolve();
-  }
-}
-
-/** On every address by default; on IPv4 alone where the machine has no IPv6. */
-function listen(hostname: string | undefined, port: number): Deno.TcpListener {
-  if (hostname !== undefined) return Deno.listen({ hostname, port, tcpBacklog: ACCEPT_BACKLOG });
-  try {
-    return Deno.listen({ hostname: "::", port, tcpBacklog: ACCEPT_BACKLOG });
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) throw error;
-    return Deno.listen({ hostname: "0.0.0.0", port, tcpBacklog: ACCEPT_BACKLOG });
   }
 }
 

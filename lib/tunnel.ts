@@ -51,6 +51,7 @@ export async function writeAll(
 export class Tunnel {
   readonly #sockets: Readonly<Record<Side, Deno.TcpConn>>;
   readonly #limits: TunnelLimits;
+  readonly #onBytes: (from: Side, count: number) => void;
   /** Bytes that each side has sent and the other's socket has taken. */
   readonly #sentBytes: Record<Side, number> = { client: 0, upstream: 0 };
   /** The sides that have ended their stream, the first one first. */
@@ -61,9 +62,22 @@ export class Tunnel {
   #progressSeen = NaN;
   #progressSeenMs = 0;
 
-  constructor(client: Deno.TcpConn, upstream: Deno.TcpConn, limits: TunnelLimits) {
+  /** @param onBytes Told of all bytes as they go out. */
+  constructor(
+    client: Deno.TcpConn,
+    upstream: Deno.TcpConn,
+    limits: TunnelLimits,
+    onBytes: (from: Side, count: number) => void,
+  ) {
     this.#sockets = { client, upstream };
     this.#limits = limits;
+    this.#onBytes = onBytes;
+    for (const socket of [client, upstream]) {
+      // A peer that has vanished without a word is found out by the kernel.
+      socket.setKeepAlive(true);
+      // What has come in small parts goes out in small parts, at once.
+      socket.setNoDelay(true);
+    }
   }
 
   /** From client to upstream. */
@@ -119,6 +133,7 @@ export class Tunnel {
     const target = this.#sockets[to];
     const onBytes = (count: number) => {
       this.#sentBytes[from] += count;
+      this.#onBytes(from, count);
     };
     let acting = to;
     try {

@@ -20,6 +20,8 @@ export interface UpstreamsOptions {
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
   readonly log: Log;
+  /** Set to 1 for each upstream that can be reached, else to 0. */
+  readonly up: Float64Array;
 }
 
 const PROBE_TIMEOUT_MS = 5_000;
@@ -29,6 +31,7 @@ const RETRY_PAUSE_MS = 10_000;
 
 /** What is known of one upstream. */
 interface Target {
+  readonly index: number;
   readonly authority: Authority;
   failedMs: number;
   probeFailures: number;
@@ -62,7 +65,7 @@ export class Upstreams {
   async dial(requested: Authority, signal: AbortSignal): Promise<Dialled> {
     const { connectTimeoutMs } = this.#options;
     const deadlineMs = connectTimeoutMs === 0 ? Infinity : performance.now() + connectTimeoutMs;
-    const targets = this.#targets.length === 0 ? [asTarget(requested)] : this.#inOrder();
+    const targets = this.#targets.length === 0 ? [asTarget(requested, 0)] : this.#inOrder();
     let refusal = new Refusal("upstream_timeout");
     for (const [tried, target] of targets.entries()) {
       // One that swallows packets must leave time for the others.
@@ -71,6 +74,7 @@ export class Upstreams {
         const conn = await this.#connect(target.authority, timeoutMs, signal);
         target.failedMs = -Infinity;
         this.#lastGood = target;
+        this.#options.up[target.index] = 1;
         return { conn, authority: target.authority };
       } catch (error) {
         signal.throwIfAborted();
@@ -132,8 +136,10 @@ export class Upstreams {
     try {
       (await this.#connect(target.authority, PROBE_TIMEOUT_MS, this.#stop.signal)).close();
       target.probeFailures = 0;
+      this.#options.up[target.index] = 1;
     } catch (error) {
       target.probeFailures++;
+      if (isDown(target)) this.#options.up[target.index] = 0;
       reason = asRefusal(error).message;
     }
     if (this.#stop.signal.aborted || isDown(target) === wasDown) return;
@@ -143,8 +149,8 @@ export class Upstreams {
   }
 }
 
-function asTarget(authority: Authority): Target {
-  return { authority, failedMs: -Infinity, probeFailures: 0 };
+function asTarget(authority: Authority, index: number): Target {
+  return { index, authority, failedMs: -Infinity, probeFailures: 0 };
 }
 
 function isDown(target: Target): boolean {

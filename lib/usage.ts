@@ -7,6 +7,8 @@ Usage:
   api-server-proxy [options]
   api-server-proxy remap REMAPPED_IP REMAPPED_EXT_CIDR
       print the address at which the peer cluster reaches this proxy
+  api-server-proxy ready [URL]
+      end with 0 if a running proxy is ready (default: http://127.0.0.1:8119/readyz)
 
 Examples:
   # Serve the API server at 10.0.0.10 to whoever comes from the gateways' network

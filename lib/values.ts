@@ -62,6 +62,14 @@ export function oneOf<T extends string>(...words: T[]): ValueKind<T> {
   };
 }
 
+/** A value of that kind, or a word that stands for something else. */
+export function orWord<T, W extends string>(kind: ValueKind<T>, word: W): ValueKind<T | W> {
+  return {
+    takes: `${kind.takes}, or ${word}`,
+    read: (text) => text === word ? word : kind.read(text),
+  };
+}
+
 /** An IP address, an IPv6 one with or without brackets. */
 export const address: ValueKind<string> = {
   takes: "an IP address such as 127.0.0.1, 0.0.0.0 or ::",

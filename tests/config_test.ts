@@ -239,6 +239,36 @@ for (
   });
 }
 
+Deno.test("parseConfig() is never an open proxy, however flags and variables come together", () => {
+  const states = [undefined, "", "c:3", "wrong"];
+  const waysOf = (flag: FlagName) =>
+    states.flatMap((text) => states.map((inEnv) => ({ flag, text, inEnv })));
+  for (const upstream of waysOf("upstream")) {
+    for (const forceHost of waysOf("force-host")) {
+      for (const allowedHosts of waysOf("allowed-hosts")) {
+        const ways = [upstream, forceHost, allowedHosts];
+        const args = ways.flatMap(({ flag, text }) =>
+          text === undefined ? [] : `--${flag}=${text}`
+        );
+        const env = Object.fromEntries(ways.map(({ flag, inEnv = "" }) => [envName(flag), inEnv]));
+        const invocation = parse(args, env);
+        if (invocation.kind !== "run") continue;
+        const { upstreams, allowedAuthorities } = invocation.config;
+        const places = upstreams.length + allowedAuthorities.length;
+        assert(places > 0, `${args.join(" ")} ${JSON.stringify(env)}`);
+      }
+    }
+  }
+});
+
+Deno.test("parseConfig() takes a flag that may be empty, and is, for not given", () => {
+  for (const name of ["API_SERVER_PROXY_UPSTREAM", "API_SERVER_PROXY_FORCE_HOST"]) {
+    assertEquals(configOf(["--force-host="], { [name]: "c:3" }).upstreams, [c3], name);
+  }
+  const env = { API_SERVER_PROXY_ALLOWED_HOSTS: "c:3" };
+  assertEquals(configOf(["--allowed-hosts=", UPSTREAM], env).allowedAuthorities, [c3]);
+});
+
 Deno.test("parseConfig() takes the arguments of Liqo's chart", () => {
   const args = ["--force-host=kubernetes.default.svc:443", "--port=8118"];
   for (const given of [args, ["--force-host", "kubernetes.default.svc:443", "--port", "8118"]]) {

@@ -7,6 +7,7 @@ import type { Authority } from "../lib/authority.ts";
 import { type Config, parseConfig } from "../lib/config.ts";
 import { createLog } from "../lib/log.ts";
 import { Proxy } from "../lib/proxy.ts";
+import { allocateShared, type SharedMemory } from "../lib/shared.ts";
 
 /** Registers a test that fails when it leaves a socket, a timer or an operation behind. */
 export function test(
@@ -38,6 +39,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 /** A running proxy on a port of its own, and what it has logged. */
 export class TestProxy implements AsyncDisposable {
   readonly proxy: Proxy;
+  readonly shared: SharedMemory;
   readonly lines: LogLine[] = [];
   readonly #newLine = new EventTarget();
 
@@ -51,7 +53,9 @@ export class TestProxy implements AsyncDisposable {
       this.#newLine.dispatchEvent(new Event("line"));
     };
     const log = createLog({ level: "debug", format: "json", write });
-    this.proxy = new Proxy({ ...invocation.config, probeIntervalMs: 0, ...config }, log);
+    const all = { ...invocation.config, probeIntervalMs: 0, ...config };
+    this.shared = allocateShared(1, all.upstreams.length, all.maxConnectionsPerSource > 0);
+    this.proxy = new Proxy(all, log, this.shared);
   }
 
   get authority(): Authority {

@@ -1,5 +1,5 @@
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
-import { createLog, createStderrSink } from "../lib/log.ts";
+import { createLog, createSink } from "../lib/log.ts";
 import { test } from "./helpers.ts";
 
 function lines(format: "json" | "text", log: (to: ReturnType<typeof createLog>) => void): string[] {
@@ -38,11 +38,11 @@ test("createLog() prints text as time, level, message and pairs", () => {
   assertMatch(line, /^\S+Z WARN {2}refused status=403 reason="not here"\n$/);
 });
 
-test("createStderrSink() sends lines in batches, in order", async () => {
+test("createSink() sends lines in batches, in order", async () => {
   const batches: string[] = [];
-  const sink = createStderrSink((bytes) => {
-    batches.push(new TextDecoder().decode(bytes));
-    return Promise.resolve(bytes.length);
+  const sink = createSink((lines) => {
+    batches.push(lines);
+    return Promise.resolve();
   });
   for (let i = 0; i < 100; i++) sink.write(`${i}\n`);
   await sink.flush();
@@ -50,13 +50,12 @@ test("createStderrSink() sends lines in batches, in order", async () => {
   assertLess(batches.length, 10);
 });
 
-test("createStderrSink() drops lines that nobody reads, within bounds, and says how many", async () => {
+test("createSink() drops lines that nobody reads, within bounds, and says how many", async () => {
   const reader = Promise.withResolvers<void>();
   let received = "";
-  const sink = createStderrSink(async (bytes) => {
+  const sink = createSink(async (lines) => {
     await reader.promise;
-    received += new TextDecoder().decode(bytes);
-    return bytes.length;
+    received += lines;
   });
   const line = "x".repeat(1023) + "\n";
   for (let i = 0; i < 20_000; i++) sink.write(line);
@@ -67,8 +66,8 @@ test("createStderrSink() drops lines that nobody reads, within bounds, and says 
   assertMatch(received, new RegExp(`"droppedLines":${20_000 - kept}\\}`));
 });
 
-test("createStderrSink() goes on when standard error is closed", async () => {
-  const sink = createStderrSink(() => Promise.reject(new Deno.errors.BrokenPipe()));
+test("createSink() goes on when nobody can read the log", async () => {
+  const sink = createSink(() => Promise.reject(new Deno.errors.BrokenPipe()));
   sink.write("lost\n");
   await sink.flush();
   sink.write("lost too\n");

@@ -8,6 +8,7 @@ const START = [
   "--no-prompt",
   "--allow-net",
   "--allow-env=API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT",
+  "--allow-read=lib,/proc/self/fd",
   "main.ts",
 ];
 
@@ -35,7 +36,7 @@ class Running implements AsyncDisposable {
   readonly log: Record<string, unknown>[] = [];
 
   constructor(args: string[], env?: Record<string, string>) {
-    const common = ["--host=127.0.0.1", "--port=0", "--log-level=debug"];
+    const common = ["--host=127.0.0.1", "--port=0", "--admin-port=0", "--log-level=debug"];
     this.#child = program([...common, ...args], env).spawn();
     this.#lines = splitLines(this.#child.stderr);
   }

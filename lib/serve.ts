@@ -1,0 +1,158 @@
+/** The whole of a running proxy: its workers, and the admin server that tells of them. */
+import { type Check, startAdmin } from "./admin.ts";
+import { formatAuthority } from "./authority.ts";
+import type { Config } from "./config.ts";
+import { onHost } from "./listen.ts";
+import { createLog } from "./log.ts";
+import { Metrics, type Reading, reportMetrics } from "./metrics.ts";
+import { counter, gauge, processReadings } from "./process_stats.ts";
+import { Proxy } from "./proxy.ts";
+import { allocateShared, type SharedMemory } from "./shared.ts";
+import { Workers } from "./workers.ts";
+
+/** Something that takes connections until it is told to end. */
+export interface Server {
+  /** Where it listens. */
+  readonly address: Deno.NetAddr;
+  /** Where the admin server listens, if there is one. */
+  readonly adminAddress: Deno.NetAddr | undefined;
+  /** Whether it has been told to end. */
+  readonly isShuttingDown: boolean;
+  /** Resolves once it has been told to end and the last connection is gone. */
+  readonly finished: Promise<void>;
+  /** Ends in order: see {@linkcode Proxy.shutDown}. */
+  shutDown(): void;
+  /** Ends at once. */
+  cut(): void;
+}
+
+/**
+ * Starts what the configuration asks for. One worker runs right here; more of
+ * them have an isolate each.
+ *
+ * @param write Takes lines for the log.
+ * @throws {Error} Naming the address that cannot be listened on.
+ */
+export async function serve(
+  config: Config,
+  version: string,
+  write: (lines: string) => void,
+): Promise<Server> {
+  const count = config.workers === "auto" ? navigator.hardwareConcurrency : config.workers;
+  const limitsSources = config.maxConnectionsPerSource > 0;
+  const shared = allocateShared(count, config.upstreams.length, limitsSources);
+  const log = createLog({ level: config.logLevel, format: config.logFormat ?? "json", write });
+  const server = await listening<Proxy | Workers>(
+    config.host,
+    config.port,
+    () =>
+      count === 1 ? new Proxy(config, log, shared) : Workers.start({ config, shared, log, write }),
+  );
+  let admin: Deno.HttpServer<Deno.NetAddr> | undefined;
+  try {
+    if (config.adminPort !== "off") {
+      const metrics = () => report(config, version, shared, server);
+      const checks = readyChecks(config, shared, server);
+      const { adminHost = config.host, adminPort: port } = config;
+      admin = await listening(
+        adminHost,
+        port,
+        () => onHost(adminHost, (hostname) => startAdmin({ hostname, port, checks, metrics })),
+      );
+    }
+  } catch (error) {
+    server.cut();
+    throw error;
+  }
+  log("info", "listening", {
+    address: asText(server.address),
+    admin: admin && asText(admin.addr),
+    workers: count,
+    upstreams: config.upstreams.map(formatAuthority),
+    version,
+  });
+  const finished = server.finished.then(() => admin?.shutdown());
+  return {
+    address: server.address,
+    adminAddress: admin?.addr,
+    finished,
+    get isShuttingDown() {
+      return server.isShuttingDown;
+    },
+    shutDown: () => void server.shutDown(),
+    cut: () => server.cut(),
+  };
+}
+
+/** @throws {Error} Naming the address when there is no listening on it. */
+async function listening<T>(host = "::", port: number, start: () => T | Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    const address = formatAuthority({ host, port });
+    throw new Error(`cannot listen on ${address}: ${(error as Error).message}`);
+  }
+}
+
+function asText({ hostname, port }: Deno.NetAddr): string {
+  return formatAuthority({ host: hostname, port });
+}
+
+function readyChecks(config: Config, shared: SharedMemory, server: Proxy | Workers) {
+  const shutdown: Check = {
+    name: "shutdown",
+    failure: () => server.isShuttingDown ? "the proxy is shutting down" : undefined,
+  };
+  // With every replica unready for it, clients would get no answer instead of an honest 502.
+  const upstream: Check = {
+    name: "upstream",
+    informative: true,
+    failure: () =>
+      upstreamsUp(config, shared).some(Boolean) ? undefined : "no API server can be reached",
+  };
+  return config.upstreams.length === 0 ? [shutdown] : [shutdown, upstream];
+}
+
+/** Of each upstream whether any worker has reached it. */
+function upstreamsUp(config: Config, shared: SharedMemory): boolean[] {
+  return config.upstreams.map((_, at) => shared.upstreamUp.some((up) => up[at] === 1));
+}
+
+async function report(
+  config: Config,
+  version: string,
+  shared: SharedMemory,
+  server: Proxy | Workers,
+): Promise<string> {
+  const up = upstreamsUp(config, shared);
+  const readings: Reading[] = [
+    {
+      name: "api_server_proxy_upstream_up",
+      type: "gauge",
+      help: "Whether the API server can be reached.",
+      samples: config.upstreams.map((authority, at) => ({
+        labels: { upstream: formatAuthority(authority) },
+        value: Number(up[at]),
+      })),
+    },
+    gauge(
+      "api_server_proxy_draining",
+      "Whether the proxy is shutting down.",
+      Number(server.isShuttingDown),
+    ),
+    gauge("api_server_proxy_workers", "Event loops that share the port.", shared.metrics.length),
+    counter(
+      "api_server_proxy_worker_restarts_total",
+      "Workers that have died and were started again.",
+      server instanceof Workers ? server.restarts : 0,
+    ),
+    {
+      name: "api_server_proxy_build_info",
+      type: "gauge",
+      help: "What is running.",
+      samples: [{ labels: { version, deno: Deno.version.deno }, value: 1 }],
+    },
+    ...await processReadings(),
+  ];
+  return reportMetrics(shared.metrics.map((cells) => new Metrics(cells)), readings);
+}
