@@ -12,6 +12,12 @@ const EXIT_FAILURE = 1, EXIT_USAGE = 2;
 /** How long the end waits for somebody to take the last log lines. */
 const FLUSH_MS = 1_000;
 
+/** `deno task compile` puts the commit in front of the program's own arguments. */
+const STAMP = "--stamp=";
+const isStamped = Deno.args[0]?.startsWith(STAMP) ?? false;
+const commit = isStamped ? Deno.args[0]!.slice(STAMP.length) : "from source";
+const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
+
 /** Runs what the arguments ask for and resolves to the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const env = (name: string) => Deno.env.get(name);
@@ -23,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
       console.log(usage().trimEnd());
       return 0;
     case "version":
-      console.log(`api-server-proxy ${project.version} (Deno ${Deno.version.deno})`);
+      console.log(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
       return 0;
     case "mistakes":
       for (const problem of invocation.problems) console.error(problem);
@@ -92,6 +98,6 @@ async function run(config: Config): Promise<number> {
 
 if (import.meta.main) {
   // `deno task start -- --port 1` passes the dashes on.
-  const args = Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args;
+  const args = programArgs[0] === "--" ? programArgs.slice(1) : programArgs;
   Deno.exit(await main(args));
 }

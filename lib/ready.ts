@@ -9,6 +9,7 @@ export async function checkReady(url: string): Promise<string | undefined> {
     const body = (await response.text()).trim();
     return response.ok ? undefined : `${response.status} ${body}`;
   } catch (error) {
-    return (error as Error).message;
+    const { message, cause } = error as Error;
+    return cause instanceof Error ? cause.message : message;
   }
 }

@@ -1,0 +1,139 @@
+/** The image, built from the Dockerfile, and containers of it as confined as a cluster has them. */
+import { type Outcome, output, Process, run } from "../e2e/processes.ts";
+import { find, inRoot } from "./tools.ts";
+
+/** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */
+const PODMAN = ["podman", ...(find("runc") ? ["--runtime=runc"] : [])];
+const DENO_IMAGE = "docker.io/denoland/deno";
+const BASE_IMAGE = "gcr.io/distroless/cc-debian12:nonroot";
+const IMAGE = "localhost/api-server-proxy:test";
+/** What stands in the image as the commit it was built from. */
+export const COMMIT = "0123456789ab";
+
+const HAS_TOOLS = ["buildah", "podman"].every((tool) => find(tool) !== undefined);
+
+async function firstLine(command: readonly string[]): Promise<string | undefined> {
+  if (!HAS_TOOLS) return undefined;
+  const { code, stdout } = await run(command).catch(() => ({ code: 1, stdout: "" }));
+  return code === 0 ? stdout.split("\n")[0] || undefined : undefined;
+}
+
+const denoVersion = await firstLine([...PODMAN, "images", "--format={{.Tag}}", DENO_IMAGE]);
+const base = await firstLine([...PODMAN, "images", "--format={{.ID}}", BASE_IMAGE]);
+
+/** What the image is built and run with, and whether it is there. */
+export const WANTS: Record<string, boolean> = {
+  "buildah and podman": HAS_TOOLS,
+  [`a local ${DENO_IMAGE}`]: denoVersion !== undefined,
+  [`a local ${BASE_IMAGE}`]: base !== undefined,
+};
+
+/** Builds the image with no network; layers that are up to date are kept. */
+export async function buildImage(): Promise<void> {
+  const args = [`DENO_VERSION=${denoVersion}`, `COMMIT=${COMMIT}`];
+  await output([
+    ...["buildah", "bud", "--layers", "--pull-never", "--network=none", `--tag=${IMAGE}`],
+    ...args.map((arg) => `--build-arg=${arg}`),
+    inRoot(""),
+  ], { limitMs: 600_000 });
+}
+
+/** What podman tells of the image. */
+// deno-lint-ignore no-explicit-any -- podman's own JSON
+export async function inspectImage(): Promise<any> {
+  return JSON.parse(await output([...PODMAN, "image", "inspect", IMAGE]))[0];
+}
+
+/** The size of the image that it stands on. */
+export async function baseSize(): Promise<number> {
+  return Number(await output([...PODMAN, "image", "inspect", "--format={{.Size}}", BASE_IMAGE]));
+}
+
+/** How a container differs from the usual. */
+export interface ContainerOptions {
+  readonly entrypoint?: string;
+  readonly user?: string;
+  readonly memory?: string;
+  /** `none` gives it a loopback interface of its own, and takes it away from the host's. */
+  readonly network?: "host" | "none";
+  readonly hosts?: Record<string, string>;
+}
+
+/** The command that runs the image under `restricted` Pod Security, and more. */
+function command(args: readonly string[], options: ContainerOptions): string[] {
+  const { entrypoint, user, memory, network = "host", hosts = {} } = options;
+  return [
+    ...[...PODMAN, "run", "--pull=never", "--read-only", "--read-only-tmpfs=false"],
+    ...["--cap-drop=ALL", "--security-opt=no-new-privileges", `--network=${network}`],
+    ...["--ulimit=nofile=10000:10000", "--ulimit=nproc=9000:9000"],
+    ...(entrypoint ? [`--entrypoint=${entrypoint}`] : []),
+    ...(user ? [`--user=${user}`] : []),
+    ...(memory ? [`--memory=${memory}`, `--memory-swap=${memory}`] : []),
+    ...Object.entries(hosts).map(([name, address]) => `--add-host=${name}:${address}`),
+    ...[IMAGE, ...args],
+  ];
+}
+
+/** Runs the image to its end. */
+export async function runImage(
+  args: readonly string[],
+  options: ContainerOptions = {},
+): Promise<Outcome> {
+  const [podman, ...rest] = command(args, options);
+  const at = rest.indexOf("run") + 1;
+  return await run([podman!, ...rest.slice(0, at), "--rm", ...rest.slice(at)]);
+}
+
+/** A container in which the proxy runs. */
+export class Container implements AsyncDisposable {
+  readonly id: string;
+  readonly #logs: Process;
+  /** Where the proxy listens, by its log. */
+  readonly port: number;
+
+  private constructor(id: string, logs: Process, port: number) {
+    this.id = id;
+    this.#logs = logs;
+    this.port = port;
+  }
+
+  static async start(args: readonly string[], options: ContainerOptions = {}): Promise<Container> {
+    const [podman, ...rest] = command(args, options);
+    const at = rest.indexOf("run") + 1;
+    const detached = [podman!, ...rest.slice(0, at), "--detach", ...rest.slice(at)];
+    const id = (await output(detached)).trim();
+    const logs = new Process([...PODMAN, "logs", "--follow", id]);
+    try {
+      const line = await logs.stderr.find((line) => line.includes('"msg":"listening"'));
+      return new Container(id, logs, Number(/:(\d+)$/.exec(JSON.parse(line).address)![1]));
+    } catch (error) {
+      await output([...PODMAN, "rm", "--force", id]);
+      throw error;
+    }
+  }
+
+  /** What podman tells of it, by a Go template. */
+  async inspect(template: string): Promise<string> {
+    return (await output([...PODMAN, "inspect", `--format=${template}`, this.id])).trim();
+  }
+
+  /** Runs a command inside. */
+  async exec(...args: string[]): Promise<Outcome> {
+    return await run([...PODMAN, "exec", this.id, ...args]);
+  }
+
+  /** Sends it a signal. */
+  async kill(signal: string): Promise<void> {
+    await output([...PODMAN, "kill", `--signal=${signal}`, this.id]);
+  }
+
+  /** Waits for its end. @returns Its exit code. */
+  async ended(): Promise<number> {
+    return Number(await output([...PODMAN, "wait", this.id]));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await output([...PODMAN, "rm", "--force", "--time=0", this.id]);
+    await this.#logs[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,30 @@
+/** How Liqo's chart starts its proxy, and what it must answer then. */
+import { output } from "../e2e/processes.ts";
+import { inRoot } from "./tools.ts";
+
+/** The release of Liqo that the manifests are held against. */
+const MODULE = "github.com/liqotech/liqo@v1.1.2";
+
+/** Where that release's sources are; Go fetches them when need be. */
+export async function liqoSources(): Promise<string> {
+  // Away from here, for no module of ours is meant.
+  const { Dir } = JSON.parse(
+    await output(["go", "mod", "download", "-json", MODULE], { cwd: "/" }),
+  );
+  return `${Dir}/deployments/liqo`;
+}
+
+/** Of deployments/liqo/templates/liqo-proxy-deployment.yaml, with the values of its chart; liqo_test.ts holds it. */
+export const LIQO_ARGS = ["--port=8118", "--force-host=kubernetes.default.svc:443"];
+
+/**
+ * Uses tunnels from inside the network of that process, where the proxy listens on 8118 and
+ * kubernetes.default.svc is 127.0.0.1.
+ */
+export async function tunnelsInside(pid: string | number): Promise<void> {
+  await output([
+    ...["nsenter", `--target=${pid}`, "--net"],
+    ...[Deno.execPath(), "run", "--no-prompt", "--allow-net", inRoot("tests/deploy/tunnels.ts")],
+    ...["127.0.0.1:8118", "127.0.0.1:443", "10"],
+  ]);
+}

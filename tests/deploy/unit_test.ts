@@ -1,0 +1,101 @@
+/** The unit for systemd, judged by systemd's own tools and under its own filter. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { output, Process, run } from "../e2e/processes.ts";
+import { test } from "../helpers.ts";
+import { find, inRoot, isFile, isMissing, readText } from "./tools.ts";
+import { startEcho, useTunnels } from "./tunnels.ts";
+
+const UNIT = "deploy/systemd/api-server-proxy.service";
+const CONFINED = inRoot("tests/deploy/confined.py");
+const PYTHON = "/usr/bin/python3";
+const BINARY = Deno.env.get("PROXY_BIN") ?? inRoot("dist/api-server-proxy");
+/** 0 is nothing to reach, 10 is everything. */
+const MOST_EXPOSURE = 1.1;
+
+const skip = isMissing("unit", { "systemd-analyze": find("systemd-analyze") !== undefined });
+const hasSeccomp = isFile(PYTHON) &&
+  (await run([PYTHON, "-c", "import seccomp"]).catch(() => ({ code: 1 }))).code === 0;
+const skipFilter = skip || isMissing("unit's filter", {
+  "python3-seccomp": hasSeccomp,
+  [`${BINARY} (deno task compile)`]: isFile(BINARY),
+});
+
+/** The unit with other lines, in a file of its own. */
+async function variant(text: string): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".service" });
+  await Deno.writeTextFile(file, text);
+  return file;
+}
+
+test("unit is clean for systemd-analyze verify", async () => {
+  // It wants the program to be where the unit says.
+  const file = await variant(readText(UNIT).replace("/usr/bin/api-server-proxy", "/bin/true"));
+  try {
+    assertEquals(await run(["systemd-analyze", "verify", file]), {
+      code: 0,
+      stdout: "",
+      stderr: "",
+    });
+  } finally {
+    await Deno.remove(file);
+  }
+}, { skip });
+
+test("unit leaves next to nothing to reach", async () => {
+  const analyze = ["systemd-analyze", "security", "--offline=true", "--no-pager", inRoot(UNIT)];
+  const exposure = /exposure level for \S+: ([\d.]+)/.exec(await output(analyze))?.[1];
+  assert(Number(exposure) <= MOST_EXPOSURE, `exposure ${exposure}`);
+}, { skip });
+
+test("unit's limits hold the drain and every connection", () => {
+  const unit = readText(UNIT);
+  // Flags of their own apart, 25s of drain and two descriptors for each of 4096 connections.
+  assert(Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)![1]) > 25);
+  assert(Number(/^LimitNOFILE=(\d+)$/m.exec(unit)![1]) > 2 * 4096);
+});
+
+test("binary serves under the unit's filter", async () => {
+  using upstream = startEcho({ hostname: "127.0.0.1", port: 0 });
+  const flags = [
+    "--host=127.0.0.1",
+    "--port=0",
+    "--admin-port=off",
+    `--upstream=localhost:${upstream.port}`,
+  ];
+  await using proxy = new Process([
+    ...["sh", "-c", 'echo $$ && exec "$@"', "sh"],
+    ...[PYTHON, CONFINED, inRoot(UNIT), BINARY, ...flags],
+  ]);
+  const pid = await proxy.stdout.find((line) => /^\d+$/.test(line));
+  const line = await proxy.stderr.find((line) => line.includes('"msg":"listening"'));
+  const port = Number(/:(\d+)$/.exec(JSON.parse(line).address)![1]);
+  await useTunnels({ hostname: "127.0.0.1", port }, 100);
+  assertMatch(await output(["cat", `/proc/${pid}/status`]), /^Seccomp:\s+2$/m);
+  assertEquals(await proxy.stop("SIGTERM"), 0);
+}, { skip: skipFilter });
+
+for (
+  const [name, line] of [
+    ["may make no memory executable", "MemoryDenyWriteExecute=yes"],
+    ["may not open sockets", "SystemCallFilter=~@network-io"],
+  ] as const
+) {
+  test(`binary fails under a filter by which it ${name}`, async () => {
+    const unit = await variant(`${readText(UNIT)}\n${line}\n`);
+    try {
+      const command = [
+        PYTHON,
+        CONFINED,
+        unit,
+        BINARY,
+        "--port=0",
+        "--admin-port=off",
+        "--upstream=127.0.0.1:1",
+      ];
+      const { code } = await run(command);
+      assert(code !== 0, "it should not live with that");
+    } finally {
+      await Deno.remove(unit);
+    }
+  }, { skip: skipFilter });
+}
