@@ -10,6 +10,7 @@ import { Metrics } from "./metrics.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 import { Refusal } from "./refusal.ts";
 import type { SharedMemory } from "./shared.ts";
+import { isReset } from "./tunnel.ts";
 import { Upstreams } from "./upstream.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
@@ -162,8 +163,10 @@ export class Proxy {
         pauseMs = 0;
       } catch (error) {
         if (this.#listenerClosed.signal.aborted) return;
-        pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
         this.#metrics.add("accept_errors_total", 1);
+        // A client that has reset while it waited costs the others nothing.
+        if (isReset(error)) continue;
+        pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
         this.#log("warn", "accept failed", { error: String(error), retryMs: pauseMs });
         await delay(pauseMs, this.#listenerClosed.signal);
       }
@@ -190,9 +193,9 @@ export class Proxy {
 
   #admit(source: string): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
-    // Whoever has its request ready goes before those who only hold a place.
-    const [longestWaiting] = this.#waiting;
     if (this.#admission.isFull) {
+      // Whoever has its request ready goes before those who only hold a place.
+      const [longestWaiting] = this.#waiting;
       longestWaiting?.stopWaiting(new Refusal("too_many_connections"));
     }
     return this.#admission.enter(source);

@@ -1,14 +1,22 @@
 /** The program as an operator starts it: arguments, environment, signals, exit codes. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import project from "../deno.json" with { type: "json" };
-import { CONNECT, ESTABLISHED, Peer, test, TestUpstream } from "./helpers.ts";
+import {
+  CAN_RESET,
+  CONNECT,
+  connectResettable,
+  ESTABLISHED,
+  Peer,
+  test,
+  TestUpstream,
+} from "./helpers.ts";
 
 const START = [
   "run",
   "--no-prompt",
   "--allow-net",
   "--allow-env=API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT",
-  "--allow-read=lib,/proc/self/fd",
+  "--allow-read=lib,std,/proc/self/fd",
   "main.ts",
 ];
 
@@ -195,3 +203,26 @@ async function acceptTunnel(upstream: TestUpstream, client: Peer): Promise<Peer>
   }
   throw new Error("the tunnel ends nowhere");
 }
+
+test(
+  "the program serves at once behind clients that have reset before they were accepted",
+  async () => {
+    using upstream = new TestUpstream();
+    const { host, port } = upstream.authority;
+    await using running = new Running([`--upstream=${host}:${port}`]);
+    const address = String((await running.logged("listening")).address).split(":");
+    const proxy = { host: address[0]!, port: Number(address[1]) };
+    running.signal("SIGSTOP");
+    for (let i = 0; i < 100; i++) (await connectResettable(proxy)).resetAndDestroy();
+    using client = new Peer(await Deno.connect({ hostname: proxy.host, port: proxy.port }));
+    await client.write(CONNECT);
+    running.signal("SIGCONT");
+    assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
+    assertEquals(running.log.filter((line) => line.level === "warn"), []);
+    running.signal("SIGINT");
+    running.signal("SIGTERM");
+    await running.exitCode();
+    assertEquals(running.log.filter((line) => line.level === "warn"), []);
+  },
+  { skip: !CAN_RESET },
+);
