@@ -1,0 +1,76 @@
+/** Clients of other makes through the proxy: client-go, curl, JavaScript and Python. */
+import { assertEquals } from "@std/assert";
+import { CACHE, INFORMERS, SERVER } from "./cluster.ts";
+import { Environment, test } from "./environment.ts";
+import { output, Process } from "./processes.ts";
+
+const CLIENTS = new URL("clients/", import.meta.url).pathname;
+const JAVASCRIPT_CLIENT = "@kubernetes/client-node@1.4.0";
+const PYTHON_CLIENT = "kubernetes==36.0.3";
+const INSTALL_LIMIT_MS = 10 * 60_000;
+const TUNNELS = 50;
+
+let environment: Environment;
+Deno.test.beforeAll(async () => {
+  environment = await Environment.start();
+});
+Deno.test.afterAll(async () => {
+  await environment[Symbol.asyncDispose]();
+});
+
+test(`${TUNNELS} client-go clients list and watch over HTTP/2, each in a tunnel of its own`, async () => {
+  const { kubectl, kubeconfig } = environment;
+  const command = [INFORMERS, `-kubeconfig=${kubeconfig}`, `-count=${TUNNELS}`];
+  await using informers = new Process(command);
+  await informers.stdout.find((line) => JSON.parse(line).seen === "");
+  await kubectl.output(["create", "configmap", "for-client-go"]);
+  const report = await informers.stdout.find((line) => JSON.parse(line).seen === "for-client-go");
+  const expected = { seen: "for-client-go", clients: TUNNELS, mostDials: 1, oldResponse: false };
+  assertEquals(JSON.parse(report), expected);
+});
+
+for (const version of ["--http1.1", "--http2"]) {
+  test(`curl ${version} verifies the API server's own certificate through the proxy`, async () => {
+    const { cluster, proxy } = environment;
+    const token = `Authorization: Bearer ${await cluster.token("admin")}`;
+    const flags = ["--silent", "--show-error", "--fail", "--noproxy", "", version];
+    const way = ["--proxy", proxy.url, "--cacert", cluster.ca, "--header", token];
+    const answer = await output(["curl", ...flags, ...way, `${SERVER}/api/v1/namespaces/default`]);
+    assertEquals(JSON.parse(answer).metadata.name, "default");
+  });
+}
+
+test("the official JavaScript client lists and watches", async () => {
+  const directory = `${CACHE}/javascript`;
+  await Deno.mkdir(directory, { recursive: true });
+  const packages = ["--no-save", "--no-package-lock", "--no-audit", JAVASCRIPT_CLIENT];
+  await output(["npm", "install", `--prefix=${directory}`, ...packages], {
+    limitMs: INSTALL_LIMIT_MS,
+  });
+  // Node looks for packages beside the script.
+  const script = `${directory}/list_and_watch.mjs`;
+  await Deno.copyFile(`${CLIENTS}list_and_watch.mjs`, script);
+  await listsAndWatches(["node", script, environment.kubeconfig], "for-javascript");
+});
+
+test("the official Python client lists and watches", async () => {
+  const directory = `${CACHE}/python`;
+  await output(["python3", "-m", "venv", directory]);
+  const install = [`${directory}/bin/pip`, "install", "--quiet", PYTHON_CLIENT];
+  await output(install, { limitMs: INSTALL_LIMIT_MS });
+  const script = `${CLIENTS}list_and_watch.py`;
+  const { kubeconfig, proxy } = environment;
+  await listsAndWatches(
+    [`${directory}/bin/python`, script, kubeconfig, proxy.url],
+    "for-python",
+  );
+});
+
+/** Starts a client that says how many ConfigMaps it lists, and must then see one more. */
+async function listsAndWatches(command: string[], added: string): Promise<void> {
+  const { kubectl } = environment;
+  await using client = new Process(command);
+  await client.stdout.find((line) => line.startsWith("listed "));
+  await kubectl.output(["create", "configmap", added]);
+  await client.stdout.find((line) => line === added);
+}

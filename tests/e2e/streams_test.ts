@@ -1,0 +1,122 @@
+/**
+ * exec, attach, logs, port-forward and cp through the proxy, in both protocols that kubectl speaks:
+ * the API server upgrades the connection and relays it to the pod's kubelet.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { Environment, test } from "./environment.ts";
+
+/** Longer than any timeout between two messages that a proxy might have by mistake. */
+const SILENCE_MS = 20_000;
+const MIB = 1024 * 1024;
+
+const PROTOCOLS = [
+  { protocol: "WebSocket", value: "true" },
+  { protocol: "SPDY", value: "false" },
+].map(({ protocol, value }) => ({
+  protocol,
+  env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: value, KUBECTL_PORT_FORWARD_WEBSOCKETS: value },
+}));
+
+let environment: Environment;
+Deno.test.beforeAll(async () => {
+  environment = await Environment.start();
+});
+Deno.test.afterAll(async () => {
+  await environment[Symbol.asyncDispose]();
+});
+
+for (const { protocol, env } of PROTOCOLS) {
+  test(`kubectl exec over ${protocol} answers what is typed and tells the exit code`, async () => {
+    const { kubectl, cluster } = environment;
+    await using shell = kubectl.start(["exec", "-i", cluster.pod, "--", "sh"], { env });
+    await shell.write("echo one and $((1 + 1))\n");
+    await shell.stdout.find((line) => line === "one and 2");
+    await shell.write("echo to stderr >&2\n");
+    await shell.stderr.find((line) => line === "to stderr");
+    await shell.write("exit 7\n");
+    assertEquals(await shell.ended(), 7);
+  });
+
+  test(`kubectl exec over ${protocol} passes the end of its input on`, async () => {
+    const { kubectl, cluster } = environment;
+    const count = ["exec", "-i", cluster.pod, "--", "wc", "-c"];
+    const counted = await kubectl.output(count, { env, stdin: "x".repeat(MIB) });
+    assertEquals(Number(counted), MIB);
+  });
+
+  test(`kubectl attach over ${protocol} types into the pod, and logs -f shows it`, async () => {
+    const { kubectl, cluster } = environment;
+    await using logs = kubectl.start(["logs", "-f", cluster.pod]);
+    await using attached = kubectl.start(["attach", "-i", cluster.pod], { env });
+    await attached.write(`typed over ${protocol}\n`);
+    await attached.stdout.find((line) => line === `typed over ${protocol}`);
+    await logs.stdout.find((line) => line === `typed over ${protocol}`);
+    await attached.write("and more\n");
+    await logs.stdout.find((line) => line === "and more");
+  });
+
+  test(`kubectl port-forward over ${protocol} carries several connections at once`, async () => {
+    const { kubectl, cluster } = environment;
+    const body = crypto.getRandomValues(new Uint8Array(64 * 1024));
+    await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen }, (request) => {
+      return new Response(request.body);
+    });
+    const ports = `:${server.addr.port}`;
+    await using forward = kubectl.start(["port-forward", cluster.pod, ports], { env });
+    const line = await forward.stdout.find((line) => line.startsWith("Forwarding from 127.0.0.1:"));
+    const [, port] = line.match(/127\.0\.0\.1:(\d+)/)!;
+    const echoes = await Promise.all(Array.from({ length: 8 }, async () => {
+      using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+      const response = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body, client });
+      return await response.bytes();
+    }));
+    for (const echo of echoes) assertEquals(echo, body);
+  });
+
+  test(`kubectl cp over ${protocol} brings 50 MB there and back unchanged`, async () => {
+    const { kubectl, cluster } = environment;
+    const directory = await cluster.scratch();
+    const [there, back, inPod] = [`${directory}/there`, `${directory}/back`, `file-${protocol}`];
+    await writeRandom(there, 50 * MIB);
+    await kubectl.output(["cp", there, `${cluster.pod}:${inPod}`], { env });
+    await kubectl.output(["cp", `${cluster.pod}:${inPod}`, back], { env });
+    assertEquals(await digest(back), await digest(there));
+  });
+}
+
+test("exec sessions that say nothing for a while stay up", async () => {
+  const { kubectl, cluster } = environment;
+  await Promise.all(PROTOCOLS.map(async ({ env }) => {
+    await using shell = kubectl.start(["exec", "-i", cluster.pod, "--", "cat"], { env });
+    await shell.write("before\n");
+    await shell.stdout.find((line) => line === "before");
+    await new Promise((resolve) => setTimeout(resolve, SILENCE_MS));
+    await shell.write("after\n");
+    await shell.stdout.find((line) => line === "after");
+  }));
+});
+
+test("every stream went through the proxy", async () => {
+  const { proxy } = environment;
+  const large = await proxy.logged(({ bytesUp }) => Number(bytesUp) > 50 * MIB);
+  assert(large.end !== "error", `ended by ${large.endedBy}: ${large.end}`);
+});
+
+function onListen(): void {
+  // Says nothing, where the default prints the address.
+}
+
+/** Writes random bytes in pieces: more than a call of `getRandomValues` gives. */
+async function writeRandom(path: string, size: number): Promise<void> {
+  using file = await Deno.create(path);
+  const piece = new Uint8Array(64 * 1024);
+  const writer = file.writable.getWriter();
+  for (let written = 0; written < size; written += piece.length) {
+    await writer.write(crypto.getRandomValues(piece));
+  }
+}
+
+async function digest(path: string): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+  return new Uint8Array(hash).toHex();
+}
