@@ -52,6 +52,8 @@ export function parsePort(text: string): number | undefined {
  * `undefined` for anything else, zones included.
  */
 export function normalAddress(text: string): string | undefined {
+  // What the kernel says of each IPv4 client of a listener on ::.
+  if (/^::ffff:[\d.]+$/.test(text)) return normalAddress(text.slice("::ffff:".length));
   if (text.includes(":")) return normalIPv6(text);
   // isIPv4 reads the parts as numbers: "1...1", "0x7f.0.0.1" and " 1.1.1.1" pass.
   const plain = text.split(".").every((part) => String(Number(part)) === part);

@@ -29,10 +29,13 @@ export interface EarlyBytes {
   readonly next: Promise<Uint8Array | null> | undefined;
 }
 
-// A direction that is quiet holds a small buffer; one that fills it gets larger ones.
+/** What a quiet direction holds, while it waits for the next byte. */
 const QUIET_BUFFER_BYTES = 2 * 1024;
-const BUSY_BUFFER_BYTES = 128 * 1024;
-const BUFFER_GROWTH = 8;
+/** What a direction reads with once it has filled the quiet buffer, until it does not fill this one. */
+const BUSY_BUFFER_BYTES = 256 * 1024;
+/** Busy buffers that nobody uses just now: to make one costs as much as to fill it. */
+const spareBuffers: Uint8Array<ArrayBuffer>[] = [];
+const MAX_SPARE_BUFFERS = 16;
 
 /** Writes all bytes, calling `onBytes` for each part that has gone out. */
 export async function writeAll(
@@ -180,12 +183,13 @@ async function readInto(from: Deno.TcpConn, buffer: Uint8Array): Promise<Uint8Ar
   return count === null ? null : buffer.subarray(0, count);
 }
 
-/** A larger buffer when a read has filled this one, the quiet one when it has not. */
+/** What to read with after a read of so many bytes: more may be waiting only if it filled the buffer. */
 function fit(buffer: Uint8Array<ArrayBuffer>, readBytes: number): Uint8Array<ArrayBuffer> {
-  const size = readBytes < buffer.length
-    ? QUIET_BUFFER_BYTES
-    : Math.min(buffer.length * BUFFER_GROWTH, BUSY_BUFFER_BYTES);
-  return size === buffer.length ? buffer : new Uint8Array(size);
+  const isBusy = buffer.length === BUSY_BUFFER_BYTES;
+  if ((readBytes === buffer.length) === isBusy) return buffer;
+  if (!isBusy) return spareBuffers.pop() ?? new Uint8Array(BUSY_BUFFER_BYTES);
+  if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
+  return new Uint8Array(QUIET_BUFFER_BYTES);
 }
 
 /** Whether an error of a socket says that the peer is gone. */
