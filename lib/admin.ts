@@ -1,5 +1,8 @@
 /** Health and metrics over HTTP, for kubelets, scrapers and people. */
 
+import { delay } from "./delay.ts";
+import type { Log } from "./log.ts";
+
 /** Something that can be in order or not. */
 export interface Check {
   readonly name: string;
@@ -17,36 +20,90 @@ export interface AdminOptions {
   readonly checks: readonly Check[];
   /** The metrics in the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
+  readonly log: Log;
 }
 
 const PING: Check = { name: "ping", failure: () => undefined };
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+/** The admin server while it runs. */
+export interface Admin {
+  readonly address: Deno.NetAddr;
+  /** Ends it; answers that are under way go out. */
+  close(): Promise<void>;
+}
+
+/** The pause before it listens again after a failure. */
+const RESTART_PAUSE_MS = 1_000;
+
 /**
  * Serves `/livez`, `/readyz` and `/metrics` in the way of the API server's own,
- * with `?verbose` and single checks such as `/readyz/upstream`.
+ * with `?verbose` and single checks such as `/readyz/upstream`. `Deno.serve`
+ * gives up when no descriptor is left for a connection: then it is started
+ * again, and the proxy goes on meanwhile.
  *
- * @throws The error of `Deno.listen`.
+ * @throws The error of `Deno.listen`, the first time.
  */
-export function startAdmin(options: AdminOptions): Deno.HttpServer<Deno.NetAddr> {
-  const { hostname, port, checks } = options;
-  return Deno.serve({ hostname, port, onListen: () => {} }, async (request) => {
-    const { pathname, searchParams } = new URL(request.url);
-    const [, root = "", name, ...rest] = pathname.split("/");
-    const known: Record<string, readonly Check[]> = { livez: [PING], readyz: [PING, ...checks] };
-    const isMetrics = pathname === "/metrics";
-    const asked = rest.length > 0
-      ? undefined
-      : known[root]?.filter((check) => name === undefined ? true : check.name === name);
-    if (!isMetrics && (asked === undefined || asked.length === 0)) {
-      return text(404, "not found: there are /livez, /readyz and /metrics\n");
+export function startAdmin(options: AdminOptions): Admin {
+  const stop = new AbortController();
+  let server = serve(options);
+  const { addr: address } = server;
+  async function supervise(): Promise<void> {
+    while (!stop.signal.aborted) {
+      try {
+        await server.finished;
+      } catch (error) {
+        options.log("warn", "admin server failed", { error: String(error) });
+        server = await listenAgain();
+      }
     }
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      return text(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });
+  }
+  async function listenAgain(): Promise<typeof server> {
+    for (;;) {
+      await delay(RESTART_PAUSE_MS, stop.signal);
+      if (stop.signal.aborted) return server;
+      try {
+        return serve({ ...options, port: address.port });
+      } catch {
+        // There is still no descriptor.
+      }
     }
-    if (isMetrics) return text(200, await options.metrics(), { "Content-Type": METRICS_TYPE });
-    return health(root, asked!, name !== undefined, searchParams.has("verbose"));
-  });
+  }
+  void supervise();
+  return {
+    address,
+    close: async () => {
+      stop.abort();
+      await server.shutdown().catch(() => {});
+    },
+  };
+}
+
+function serve(options: AdminOptions): Deno.HttpServer<Deno.NetAddr> {
+  const { hostname, port } = options;
+  const quiet = () => {};
+  return Deno.serve({ hostname, port, onListen: quiet }, (request) => answer(options, request));
+}
+
+async function answer(options: AdminOptions, request: Request): Promise<Response> {
+  const { pathname, searchParams } = new URL(request.url);
+  const [, root = "", name, ...rest] = pathname.split("/");
+  const known: Record<string, readonly Check[]> = {
+    livez: [PING],
+    readyz: [PING, ...options.checks],
+  };
+  const isMetrics = pathname === "/metrics";
+  const asked = rest.length > 0
+    ? undefined
+    : known[root]?.filter((check) => name === undefined || check.name === name);
+  if (!isMetrics && (asked === undefined || asked.length === 0)) {
+    return text(404, "not found: there are /livez, /readyz and /metrics\n");
+  }
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    return text(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });
+  }
+  if (isMetrics) return text(200, await options.metrics(), { "Content-Type": METRICS_TYPE });
+  return health(root, asked!, name !== undefined, searchParams.has("verbose"));
 }
 
 /** One check that is asked for by name counts, even if it is informative. */

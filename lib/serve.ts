@@ -1,5 +1,5 @@
 /** The whole of a running proxy: its workers, and the admin server that tells of them. */
-import { type Check, startAdmin } from "./admin.ts";
+import { type Admin, type Check, startAdmin } from "./admin.ts";
 import { formatAuthority } from "./authority.ts";
 import type { Config } from "./config.ts";
 import { onHost } from "./listen.ts";
@@ -48,7 +48,7 @@ export async function serve(
     () =>
       count === 1 ? new Proxy(config, log, shared) : Workers.start({ config, shared, log, write }),
   );
-  let admin: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let admin: Admin | undefined;
   try {
     if (config.adminPort !== "off") {
       const metrics = () => report(config, version, shared, server);
@@ -57,7 +57,7 @@ export async function serve(
       admin = await listening(
         adminHost,
         port,
-        () => onHost(adminHost, (hostname) => startAdmin({ hostname, port, checks, metrics })),
+        () => onHost(adminHost, (hostname) => startAdmin({ hostname, port, checks, metrics, log })),
       );
     }
   } catch (error) {
@@ -66,15 +66,15 @@ export async function serve(
   }
   log("info", "listening", {
     address: asText(server.address),
-    admin: admin && asText(admin.addr),
+    admin: admin && asText(admin.address),
     workers: count,
     upstreams: config.upstreams.map(formatAuthority),
     version,
   });
-  const finished = server.finished.then(() => admin?.shutdown());
+  const finished = server.finished.then(() => admin?.close());
   return {
     address: server.address,
-    adminAddress: admin?.addr,
+    adminAddress: admin?.address,
     finished,
     get isShuttingDown() {
       return server.isShuttingDown;
