@@ -22,7 +22,7 @@ const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
 async function main(args: readonly string[]): Promise<number> {
   const env = (name: string) => Deno.env.get(name);
   if (args[0] === "remap") return remap(args.slice(1));
-  if (args[0] === "ready") return await ready(args.slice(1), env(envName("admin-port")));
+  if (args[0] === "ready") return await ready(args.slice(1), env(envName("admin-port")) ?? "");
   const invocation = parseConfig(args, env);
   switch (invocation.kind) {
     case "help":
@@ -57,9 +57,11 @@ function remap(args: readonly string[]): number {
   }
 }
 
-async function ready(args: readonly string[], adminPort = "8119"): Promise<number> {
-  const [url = `http://127.0.0.1:${adminPort}/readyz`, ...rest] = args;
-  if (rest.length > 0 || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+async function ready(args: readonly string[], adminPort: string): Promise<number> {
+  // Nothing, or what the kubelet sets for a Service of that name, counts as not given.
+  const port = /^\d+$/.test(adminPort) ? adminPort : "8119";
+  const [url = `http://127.0.0.1:${port}/readyz`, ...rest] = args;
+  if (rest.length > 0 || !URL.canParse(url) || new URL(url).protocol !== "http:") {
     console.error("usage: api-server-proxy ready [URL]");
     console.error("e.g.   api-server-proxy ready http://127.0.0.1:8119/readyz");
     return EXIT_USAGE;
@@ -73,10 +75,12 @@ async function ready(args: readonly string[], adminPort = "8119"): Promise<numbe
 /** Serves until a signal has ended it. */
 async function run(config: Config): Promise<number> {
   const sink = createSink(writeStderr);
-  const logFormat = config.logFormat ?? (Deno.stderr.isTerminal() ? "text" : "json");
+  const isTerminal = Deno.stderr.isTerminal();
+  const logFormat = config.logFormat ?? (isTerminal ? "text" : "json");
+  const logColor = isTerminal && !Deno.noColor;
   let server;
   try {
-    server = await serve({ ...config, logFormat }, project.version, sink.write);
+    server = await serve({ ...config, logFormat, logColor }, project.version, sink.write);
   } catch (error) {
     await sink.flush();
     console.error((error as Error).message);

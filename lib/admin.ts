@@ -26,10 +26,11 @@ export interface AdminOptions {
 const PING: Check = { name: "ping", failure: () => undefined };
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** The admin server while it runs. */
+/** A running admin server. */
 export interface Admin {
+  /** Where it listens. */
   readonly address: Deno.NetAddr;
-  /** Ends it; answers that are under way go out. */
+  /** Ends it at once, whatever scrapers are doing. */
   close(): Promise<void>;
 }
 
@@ -46,7 +47,7 @@ const RESTART_PAUSE_MS = 1_000;
  */
 export function startAdmin(options: AdminOptions): Admin {
   const stop = new AbortController();
-  let server = serve(options);
+  let server = serve(options, stop.signal);
   const { addr: address } = server;
   async function supervise(): Promise<void> {
     while (!stop.signal.aborted) {
@@ -54,56 +55,61 @@ export function startAdmin(options: AdminOptions): Admin {
         await server.finished;
       } catch (error) {
         options.log("warn", "admin server failed", { error: String(error) });
-        server = await listenAgain();
+        server = await serveAgain();
       }
     }
   }
-  async function listenAgain(): Promise<typeof server> {
+  async function serveAgain(): Promise<typeof server> {
     for (;;) {
       await delay(RESTART_PAUSE_MS, stop.signal);
       if (stop.signal.aborted) return server;
       try {
-        return serve({ ...options, port: address.port });
+        return serve({ ...options, port: address.port }, stop.signal);
       } catch {
         // There is still no descriptor.
       }
     }
   }
-  void supervise();
+  const supervised = supervise();
   return {
     address,
-    close: async () => {
+    async close() {
+      // Not shutdown(): that waits for who sends half a request or does not read the answer.
       stop.abort();
-      await server.shutdown().catch(() => {});
+      await supervised;
     },
   };
 }
 
-function serve(options: AdminOptions): Deno.HttpServer<Deno.NetAddr> {
+function serve(options: AdminOptions, signal: AbortSignal): Deno.HttpServer<Deno.NetAddr> {
   const { hostname, port } = options;
-  const quiet = () => {};
-  return Deno.serve({ hostname, port, onListen: quiet }, (request) => answer(options, request));
+  return Deno.serve({
+    hostname,
+    port,
+    signal,
+    onListen: () => {},
+    // Deno's own handler prints to standard error, past the log.
+    onError: (error) => text(500, `failed: ${(error as Error).message}\n`),
+  }, (request) => answer(request, options));
 }
 
-async function answer(options: AdminOptions, request: Request): Promise<Response> {
-  const { pathname, searchParams } = new URL(request.url);
-  const [, root = "", name, ...rest] = pathname.split("/");
-  const known: Record<string, readonly Check[]> = {
-    livez: [PING],
-    readyz: [PING, ...options.checks],
-  };
-  const isMetrics = pathname === "/metrics";
+async function answer(request: Request, { checks, metrics }: AdminOptions): Promise<Response> {
+  // A Host that makes no URL is none of our business: only what comes after it counts.
+  const [, path = "", query = ""] = /^\w+:\/\/[^/?]*([^?#]*)(\?[^#]*)?/.exec(request.url) ?? [];
+  const [, root = "", name, ...rest] = path.split("/");
+  const known = new Map([["livez", [PING]], ["readyz", [PING, ...checks]]]);
+  const isMetrics = path === "/metrics";
   const asked = rest.length > 0
-    ? undefined
-    : known[root]?.filter((check) => name === undefined || check.name === name);
-  if (!isMetrics && (asked === undefined || asked.length === 0)) {
+    ? []
+    : known.get(root)?.filter((check) => name === undefined || check.name === name) ?? [];
+  if (!isMetrics && asked.length === 0) {
     return text(404, "not found: there are /livez, /readyz and /metrics\n");
   }
   if (request.method !== "GET" && request.method !== "HEAD") {
     return text(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });
   }
-  if (isMetrics) return text(200, await options.metrics(), { "Content-Type": METRICS_TYPE });
-  return health(root, asked!, name !== undefined, searchParams.has("verbose"));
+  if (isMetrics) return text(200, await metrics(), { "Content-Type": METRICS_TYPE });
+  return health(root, asked, name !== undefined, new URLSearchParams(query).has("verbose"));
 }
 
 /** One check that is asked for by name counts, even if it is informative. */

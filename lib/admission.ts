@@ -33,6 +33,12 @@ export class Admission {
     return this.#count(TOTAL) >= this.#maxTotal;
   }
 
+  /** Whether that source has all the places that one source may have. */
+  isFullFor(source: string): boolean {
+    return this.#maxPerSource !== Infinity &&
+      this.#count(this.#slot(source)) >= this.#maxPerSource;
+  }
+
   /** Counts a client in, or says why not. */
   enter(source: string): Refusal | undefined {
     if (!this.#take(TOTAL, this.#maxTotal)) return new Refusal("too_many_connections");

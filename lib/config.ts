@@ -31,6 +31,8 @@ export interface Config {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** `undefined`: by where the log goes. */
   readonly logFormat: "json" | "text" | undefined;
+  /** Whether text may be coloured: no flag, known where standard error is. */
+  readonly logColor?: boolean;
 }
 
 /** Reads one environment variable. */

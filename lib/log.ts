@@ -14,14 +14,16 @@ export type Log = (level: LogLevel, msg: string, fields?: LogFields) => void;
 
 /** Makes a log that gives whole lines, each with its line feed, to `write`. */
 export function createLog(
-  { level: least, format, write }: {
+  { level: least, format, color = false, write }: {
     level: LogLevel;
     format: "json" | "text";
+    /** Whether text may be coloured: whoever reads it is at a terminal and has not said no. */
+    color?: boolean | undefined;
     write: (line: string) => void;
   },
 ): Log {
   const threshold = LOG_LEVELS.indexOf(least);
-  const print = format === "json" ? jsonLine : textLine;
+  const print = format === "json" ? jsonLine : color ? colorLine : textLine;
   return (level, msg, fields = {}) => {
     if (LOG_LEVELS.indexOf(level) < threshold) return;
     write(print(new Date().toISOString(), level, msg, fields));
@@ -40,11 +42,37 @@ function jsonLine(time: string, level: LogLevel, msg: string, fields: LogFields)
   return quote({ time, level, msg, ...fields }) + "\n";
 }
 
+/** The day is left out: text is for who is looking on. Most messages fit into the column. */
+const MSG_COLUMNS = 13;
+const PLAIN = (text: string) => text;
+const sgr = (code: number) => (text: string) => `\x1b[${code}m${text}\x1b[0m`;
+const DIM = sgr(2), BOLD = sgr(1);
+const LEVEL_STYLES = { debug: DIM, info: sgr(36), warn: sgr(33), error: sgr(31) };
+
 function textLine(time: string, level: LogLevel, msg: string, fields: LogFields): string {
+  return styledLine(time, level, msg, fields, { dim: PLAIN, bold: PLAIN, level: PLAIN });
+}
+
+function colorLine(time: string, level: LogLevel, msg: string, fields: LogFields): string {
+  return styledLine(time, level, msg, fields, { dim: DIM, bold: BOLD, level: LEVEL_STYLES[level] });
+}
+
+function styledLine(
+  time: string,
+  level: LogLevel,
+  msg: string,
+  fields: LogFields,
+  style: Record<"dim" | "bold" | "level", (text: string) => string>,
+): string {
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${plain(value)}`);
-  return [time, level.toUpperCase().padEnd(5), msg, ...pairs].join(" ") + "\n";
+    .map(([name, value]) => style.dim(`${name}=`) + plain(value));
+  const columns = [
+    style.dim(time.slice(time.indexOf("T") + 1)),
+    style.level(level.toUpperCase().padEnd(5)),
+    style.bold(pairs.length === 0 ? msg : msg.padEnd(MSG_COLUMNS)),
+  ];
+  return [...columns, ...pairs].join(" ") + "\n";
 }
 
 function plain(value: unknown): string {

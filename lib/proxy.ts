@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { createPolicy, type Policy } from "./policy.ts";
 import { Refusal } from "./refusal.ts";
-import type { SharedMemory } from "./shared.ts";
+import { sharedClockMs, type SharedMemory } from "./shared.ts";
 import { isReset } from "./tunnel.ts";
 import { Upstreams } from "./upstream.ts";
 
@@ -18,7 +18,7 @@ const DRAIN_SPREAD = 0.8;
 /** The pause after a failed accept is doubled from the first to the last of these. */
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 /** Timeouts are kept to within a quarter of them, and to within this. */
-const MAX_CHECK_INTERVAL_MS = 250;
+export const MAX_CHECK_INTERVAL_MS = 250;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
 /** How long refused clients may still read when nobody else is left in a drain. */
@@ -48,6 +48,7 @@ export class Proxy {
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
   readonly #shared: SharedMemory;
+  readonly #worker: number;
   readonly #metrics: Metrics;
   readonly #checkIntervalMs: number;
   readonly #checkTimer: ReturnType<typeof setInterval>;
@@ -73,6 +74,7 @@ export class Proxy {
     this.#config = config;
     this.#log = log;
     this.#shared = shared;
+    this.#worker = worker;
     this.#metrics = new Metrics(shared.metrics[worker]);
     this.#listener = onHost(config.host, (hostname) =>
       Deno.listen({
@@ -193,8 +195,9 @@ export class Proxy {
 
   #admit(source: string): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
-    if (this.#admission.isFull) {
-      // Whoever has its request ready goes before those who only hold a place.
+    // Whoever has its request ready goes before those who only hold a place; but who is
+    // refused for its source's own limit takes nobody's place.
+    if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
       const [longestWaiting] = this.#waiting;
       longestWaiting?.stopWaiting(new Refusal("too_many_connections"));
     }
@@ -221,6 +224,7 @@ export class Proxy {
     const lagMs = Math.max(0, nowMs - this.#lastCheckMs - this.#checkIntervalMs);
     this.#lastCheckMs = nowMs;
     this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
+    this.#shared.lastCheckMs[this.#worker] = sharedClockMs();
     for (const connection of this.#connections) connection.check(nowMs);
     if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
   }

@@ -6,8 +6,8 @@ import { onHost } from "./listen.ts";
 import { createLog } from "./log.ts";
 import { Metrics, type Reading, reportMetrics } from "./metrics.ts";
 import { counter, gauge, processReadings } from "./process_stats.ts";
-import { Proxy } from "./proxy.ts";
-import { allocateShared, type SharedMemory } from "./shared.ts";
+import { MAX_CHECK_INTERVAL_MS, Proxy } from "./proxy.ts";
+import { allocateShared, sharedClockMs, type SharedMemory } from "./shared.ts";
 import { Workers } from "./workers.ts";
 
 /** Something that takes connections until it is told to end. */
@@ -41,7 +41,8 @@ export async function serve(
   const count = config.workers === "auto" ? navigator.hardwareConcurrency : config.workers;
   const limitsSources = config.maxConnectionsPerSource > 0;
   const shared = allocateShared(count, config.upstreams.length, limitsSources);
-  const log = createLog({ level: config.logLevel, format: config.logFormat ?? "json", write });
+  const { logLevel: level, logFormat: format = "json", logColor: color } = config;
+  const log = createLog({ level, format, color, write });
   const server = await listening<Proxy | Workers>(
     config.host,
     config.port,
@@ -118,12 +119,24 @@ function upstreamsUp(config: Config, shared: SharedMemory): boolean[] {
   return config.upstreams.map((_, at) => shared.upstreamUp.some((up) => up[at] === 1));
 }
 
+/** A worker that is blocked cannot say so: its lag is set here, until it sets it itself again. */
+function tellBlockedWorkers({ metrics, lastCheckMs }: SharedMemory): void {
+  const nowMs = sharedClockMs();
+  metrics.forEach((cells, worker) => {
+    const lateMs = nowMs - lastCheckMs[worker]! - MAX_CHECK_INTERVAL_MS;
+    // Short ones are the worker's own to tell, and exactly.
+    if (lastCheckMs[worker] === 0 || lateMs < MAX_CHECK_INTERVAL_MS) return;
+    new Metrics(cells).set("event_loop_lag_seconds", lateMs / 1_000);
+  });
+}
+
 async function report(
   config: Config,
   version: string,
   shared: SharedMemory,
   server: Proxy | Workers,
 ): Promise<string> {
+  tellBlockedWorkers(shared);
   const up = upstreamsUp(config, shared);
   const readings: Reading[] = [
     {

@@ -9,6 +9,8 @@ export interface SharedMemory {
   readonly served: readonly Int32Array[];
   /** {@linkcode CELLS} numbers each. */
   readonly metrics: readonly Float64Array[];
+  /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0 is not yet. */
+  readonly lastCheckMs: Float64Array;
   /** 1 for each upstream that can be reached, else 0. */
   readonly upstreamUp: readonly Float64Array[];
 }
@@ -29,13 +31,20 @@ export function allocateShared(
     lastId: ints(1),
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
     metrics: each(() => floats(CELLS)),
+    lastCheckMs: floats(workers),
     upstreamUp: each(() => floats(upstreams)),
   };
+}
+
+/** Milliseconds on a clock that is the same in all workers. */
+export function sharedClockMs(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 /** Forgets what a worker that is gone was doing; what it had done counts on. */
 export function forgetWorker(shared: SharedMemory, worker: number): void {
   shared.served[worker]!.fill(0);
+  shared.lastCheckMs[worker] = 0;
   shared.upstreamUp[worker]!.fill(0);
   new Metrics(shared.metrics[worker]).resetGauges();
 }

@@ -49,8 +49,8 @@ self.addEventListener("error", (event) => fail(event, event.error));
 self.addEventListener("unhandledrejection", (event) => fail(event, event.reason));
 
 function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
-  const format = config.logFormat ?? "json";
-  const log = createLog({ level: config.logLevel, format, write: sink.write });
+  const { logLevel: level, logFormat: format = "json", logColor: color } = config;
+  const log = createLog({ level, format, color, write: sink.write });
   try {
     proxy = new Proxy(config, log, shared, worker);
   } catch (error) {

@@ -7,6 +7,9 @@ import type { FromWorker, ToWorker } from "./worker.ts";
 
 /** The pause before a worker is started again is doubled from the first to the last of these. */
 const FIRST_RESTART_PAUSE_MS = 100, LAST_RESTART_PAUSE_MS = 10_000;
+/** How late a worker may be with its end; one that is blocked never comes to it. */
+const LATE_MS = 1_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What it takes to start workers. */
 export interface WorkersOptions {
@@ -27,15 +30,16 @@ export class Workers {
   /** Resolves once they have been shut down and the last connection is gone. */
   readonly finished: Promise<void>;
   readonly #options: WorkersOptions;
-  readonly #live = new Set<Worker>();
+  readonly #live = new Map<Worker, number>();
   readonly #finish = Promise.withResolvers<void>();
   readonly #shutdown = new AbortController();
+  readonly #gone = new AbortController();
   #restarts = 0;
 
   private constructor(options: WorkersOptions, first: Worker, address: Deno.NetAddr) {
     this.#options = options;
     this.address = address;
-    this.finished = this.#finish.promise;
+    this.finished = this.#finish.promise.then(() => this.#gone.abort());
     this.#adopt(first, 0);
   }
 
@@ -66,16 +70,28 @@ export class Workers {
   /** Each worker goes on for the shutdown delay and drains then. */
   shutDown(): void {
     this.#end("shutDown");
+    const { shutdownDelayMs, drainTimeoutMs } = this.#options.config;
+    if (drainTimeoutMs > 0) void this.#terminateAfter(shutdownDelayMs + drainTimeoutMs + LATE_MS);
   }
 
   /** Each worker ends all its connections at once. */
   cut(): void {
     this.#end("cut");
+    void this.#terminateAfter(LATE_MS);
   }
 
   #end(kind: "shutDown" | "cut"): void {
     this.#shutdown.abort();
-    for (const worker of this.#live) worker.postMessage({ kind } satisfies ToWorker);
+    for (const worker of this.#live.keys()) worker.postMessage({ kind } satisfies ToWorker);
+  }
+
+  /** Ends those that have not ended by then. What they were serving cannot be logged. */
+  async #terminateAfter(ms: number): Promise<void> {
+    await delay(Math.min(ms, MAX_TIMER_MS), this.#gone.signal);
+    for (const [worker, index] of this.#live) {
+      worker.terminate();
+      this.#onEnd(worker, index, "did not answer");
+    }
   }
 
   async #launch(index: number): Promise<void> {
@@ -86,7 +102,7 @@ export class Workers {
   }
 
   #adopt(worker: Worker, index: number): void {
-    this.#live.add(worker);
+    this.#live.set(worker, index);
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") this.#options.write(data.lines);
       else if (data.kind === "finished") this.#onEnd(worker, index, data.failure);

@@ -30,12 +30,46 @@ for (const format of ["json", "text"] as const) {
   });
 }
 
-test("createLog() prints text as time, level, message and pairs", () => {
-  const [line = ""] = lines(
-    "text",
-    (log) => log("warn", "refused", { status: 403, reason: "not here" }),
+function textLines(color: boolean): string[] {
+  const written: string[] = [];
+  const write = (line: string) => void written.push(line);
+  const log = createLog({ level: "debug", format: "text", color, write });
+  log("warn", "refused", { status: 403, reason: "not here" });
+  log("info", "listening", { address: "[::]:8118" });
+  log("error", "accept failed");
+  return written;
+}
+
+test("createLog() prints text in columns: time of day, level, message, pairs", () => {
+  const withoutTime = textLines(false).map((line) => {
+    assertMatch(line, /^\d\d:\d\d:\d\d\.\d{3}Z /);
+    return line.slice("00:00:00.000Z ".length);
+  });
+  assertEquals(withoutTime, [
+    'WARN  refused       status=403 reason="not here"\n',
+    "INFO  listening     address=[::]:8118\n",
+    "ERROR accept failed\n",
+  ]);
+});
+
+test("createLog() colours text where it may, and changes nothing else", () => {
+  const colored = textLines(true);
+  // deno-lint-ignore no-control-regex
+  const escapes = /\x1b\[\d+m/g;
+  assertMatch(colored[0]!, escapes);
+  assertEquals(
+    colored.map((line) => line.replace(escapes, "").slice(13)),
+    textLines(false).map((line) => line.slice(13)),
   );
-  assertMatch(line, /^\S+Z WARN {2}refused status=403 reason="not here"\n$/);
+});
+
+test("createLog() lets no value colour or steer a terminal when it colours itself", () => {
+  let line = "";
+  const write = (text: string) => void (line = text);
+  const log = createLog({ level: "info", format: "text", color: true, write });
+  log("info", "tunnel", { authority: "\x1b[2J\x9b31m" });
+  // deno-lint-ignore no-control-regex
+  assertEquals(line.replace(/\x1b\[\d+m/g, "").match(/[\x1b\x9b]/), null);
 });
 
 test("createSink() sends lines in batches, in order", async () => {
