@@ -31,12 +31,14 @@ export interface Server {
  * them have an isolate each.
  *
  * @param write Takes lines for the log.
+ * @param entry The module that workers run, if not the usual one.
  * @throws {Error} Naming the address that cannot be listened on.
  */
 export async function serve(
   config: Config,
   version: string,
   write: (lines: string) => void,
+  entry?: URL,
 ): Promise<Server> {
   const count = config.workers === "auto" ? navigator.hardwareConcurrency : config.workers;
   const limitsSources = config.maxConnectionsPerSource > 0;
@@ -47,7 +49,9 @@ export async function serve(
     config.host,
     config.port,
     () =>
-      count === 1 ? new Proxy(config, log, shared) : Workers.start({ config, shared, log, write }),
+      count === 1
+        ? new Proxy(config, log, shared)
+        : Workers.start({ config, shared, log, write, ...(entry && { entry }) }),
   );
   let admin: Admin | undefined;
   try {

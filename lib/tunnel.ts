@@ -139,17 +139,27 @@ export class Tunnel {
       this.#onBytes(from, count);
     };
     let acting = to;
+    let targetIsGone = false;
     try {
       if (early !== undefined) await writeAll(target, early.received, onBytes);
       acting = from;
       let buffer = new Uint8Array(QUIET_BUFFER_BYTES);
-      let chunk = early?.next === undefined ? await readInto(source, buffer) : await early.next;
-      while (chunk !== null) {
+      let chunk = await early?.next;
+      for (;;) {
+        // Awaited here and not in a function of its own: it would cost a round trip a
+        // promise more, and an idle tunnel the frame of a function that waits.
+        if (chunk === undefined) {
+          const count = await source.read(buffer);
+          chunk = count === null ? null : buffer.subarray(0, count);
+        }
+        if (chunk === null) break;
         acting = to;
-        await writeAll(target, chunk, onBytes);
+        const sent = await target.write(chunk);
+        onBytes(sent);
+        if (sent < chunk.length) await writeAll(target, chunk.subarray(sent), onBytes);
         acting = from;
         buffer = fit(buffer, chunk.length);
-        chunk = await readInto(source, buffer);
+        chunk = undefined;
       }
       this.#eofs.push(from);
       acting = to;
@@ -159,9 +169,11 @@ export class Tunnel {
       // What a reset side had sent before can still be read: only the side that
       // fails to be read is gone for good.
       if (acting === from) this.#close();
+      else targetIsGone = true;
     } finally {
       this.#directionsOpen--;
     }
+    if (targetIsGone) await discard(source);
   }
 
   #fail(side: Side, error: unknown): void {
@@ -178,11 +190,20 @@ export class Tunnel {
   }
 }
 
-async function readInto(from: Deno.TcpConn, buffer: Uint8Array): Promise<Uint8Array | null> {
-  const count = await from.read(buffer);
-  return count === null ? null : buffer.subarray(0, count);
-}
+/** What has nowhere to go any more ends here, all in one place. */
+const DISCARD = new Uint8Array(16 * 1024);
 
+/**
+ * Reads what a side still sends to one that is gone (RFC 9110 §9.3.6): to close now, or with bytes
+ * unread, would reset the side and lose what it has not yet received. The half-close timeout ends it.
+ */
+async function discard(from: Deno.TcpConn): Promise<void> {
+  try {
+    while (await from.read(DISCARD) !== null);
+  } catch {
+    // It is gone, too, or the tunnel has been closed.
+  }
+}
 /** What to read with after a read of so many bytes: more may be waiting only if it filled the buffer. */
 function fit(buffer: Uint8Array<ArrayBuffer>, readBytes: number): Uint8Array<ArrayBuffer> {
   const isBusy = buffer.length === BUSY_BUFFER_BYTES;

@@ -66,7 +66,7 @@ export class Upstreams {
     const { connectTimeoutMs } = this.#options;
     const deadlineMs = connectTimeoutMs === 0 ? Infinity : performance.now() + connectTimeoutMs;
     const targets = this.#targets.length === 0 ? [asTarget(requested, 0)] : this.#inOrder();
-    let refusal = new Refusal("upstream_timeout");
+    let failure: unknown;
     for (const [tried, target] of targets.entries()) {
       // One that swallows packets must leave time for the others.
       const timeoutMs = (deadlineMs - performance.now()) / (targets.length - tried);
@@ -79,14 +79,14 @@ export class Upstreams {
       } catch (error) {
         signal.throwIfAborted();
         target.failedMs = performance.now();
-        refusal = asRefusal(error);
+        failure = error;
         this.#options.log("debug", "upstream failed", {
           upstream: formatAuthority(target.authority),
           error: String(error),
         });
       }
     }
-    throw refusal;
+    throw asRefusal(failure);
   }
 
   /** Stops looking at the upstreams. */
