@@ -53,6 +53,16 @@ test("a good client is served among 3,000 silent ones, which are gone after --he
   });
 });
 
+test("good clients are served behind a flood of silent ones beyond --max-connections", async () => {
+  await withProxy(["--max-connections=50"], async (program, { authority }) => {
+    const before = await program.usage();
+    const flood = await connectMany(program, 400);
+    await many(50, () => goodTunnel(program, authority), 8);
+    closeAll(flood);
+    await program.settled(before);
+  });
+});
+
 test("with no descriptor left it waits without spinning, and serves again when there are some", async () => {
   await withProxy(["--header-timeout=0"], async (program, { authority }) => {
     const before = await program.usage();
