@@ -169,7 +169,7 @@ export class Tunnel {
       // What a reset side had sent before can still be read: only the side that
       // fails to be read is gone for good.
       if (acting === from) this.#close();
-      else targetIsGone = true;
+      else targetIsGone = !this.#closed;
     } finally {
       this.#directionsOpen--;
     }
