@@ -191,7 +191,9 @@ export class Tunnel {
 }
 
 /** What has nowhere to go any more ends here, all in one place. */
-const DISCARD = new Uint8Array(16 * 1024);
+const DISCARD = new Uint8Array(64 * 1024);
+/** Between two reads of what nobody gets: a side that sends without end must not cost a core. */
+const DISCARD_PAUSE_MS = 10;
 
 /**
  * Reads what a side still sends to one that is gone (RFC 9110 §9.3.6): to close now, or with bytes
@@ -199,11 +201,14 @@ const DISCARD = new Uint8Array(16 * 1024);
  */
 async function discard(from: Deno.TcpConn): Promise<void> {
   try {
-    while (await from.read(DISCARD) !== null);
+    while (await from.read(DISCARD) !== null) {
+      await new Promise((resolve) => setTimeout(resolve, DISCARD_PAUSE_MS));
+    }
   } catch {
     // It is gone, too, or the tunnel has been closed.
   }
 }
+
 /** What to read with after a read of so many bytes: more may be waiting only if it filled the buffer. */
 function fit(buffer: Uint8Array<ArrayBuffer>, readBytes: number): Uint8Array<ArrayBuffer> {
   const isBusy = buffer.length === BUSY_BUFFER_BYTES;

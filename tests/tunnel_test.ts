@@ -216,6 +216,25 @@ tunnelTest("holds a fast sender back when the reader is slow", async (tunnel, pr
   assertEquals(ending(await proxy.logged("tunnel")), { end: "eof", endedBy: "upstream" });
 });
 
+tunnelTest(
+  "spends little on an upstream that sends without end to a client that is gone",
+  async (tunnel, proxy) => {
+    let sentBytes = 0;
+    const chunk = new Uint8Array(64 * 1024);
+    const sending = (async () => {
+      for (;;) sentBytes += await tunnel.upstream.conn.write(chunk);
+    })().catch(() => {});
+    await tunnel.client.read(1);
+    // With bytes unread: a reset, as from any client that has been killed.
+    tunnel.client.close();
+    await proxy.logged("tunnel");
+    await sending;
+    // Read as fast as it comes this would be some hundred MiB; sockets hold some MiB.
+    assertLess(sentBytes, 48 * MIB);
+  },
+  { halfCloseTimeoutMs: 1_000 },
+);
+
 tunnelTest("does not wait for more before it passes on what it has", async (tunnel) => {
   for (let i = 0; i < 200; i++) {
     await tunnel.client.write("?");
