@@ -28,15 +28,20 @@ const CR = 0x0d, LF = 0x0a, SP = 0x20, HTAB = 0x09, COLON = 0x3a, DEL = 0x7f;
 const TLS_HANDSHAKE = 0x16;
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]+) (\S+) HTTP\/(\d\.\d)$/;
-// uri-host [ ":" port ], or nothing (RFC 9112 §3.2); which one does not matter.
-const HOST_VALUE = /^[ \t]*(?:[\w.~!$&'()*+,;=%:[\]-]+[ \t]*)?$/;
+const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/** tchar (RFC 9110 §5.6.2). */
+const IS_TOKEN_BYTE = byteTable(ALPHANUMERIC + "!#$%&'*+-.^_`|~");
+/** What uri-host [ ":" port ] is made of (RFC 9112 §3.2); which one it is does not matter. */
+const IS_HOST_BYTE = byteTable(ALPHANUMERIC + "_.~!$&'()*+,;=%:[]-");
 
-const IS_TOKEN_BYTE = new Uint8Array(256);
-for (const char of "!#$%&'*+-.^_`|~") IS_TOKEN_BYTE[char.charCodeAt(0)] = 1;
-for (const char of "0123456789abcdefghijklmnopqrstuvwxyz") {
-  IS_TOKEN_BYTE[char.charCodeAt(0)] = 1;
-  IS_TOKEN_BYTE[char.toUpperCase().charCodeAt(0)] = 1;
+/** What a request line asks for. */
+interface RequestLine {
+  readonly authority: Authority;
+  readonly hostRequired: boolean;
 }
+
+/** The request line read last: clients of one proxy nearly all send the same. */
+let lastLine: { readonly bytes: Uint8Array; readonly means: RequestLine } | undefined;
 
 /**
  * Reads one head as it arrives. It looks at each byte once, however the bytes
@@ -45,7 +50,7 @@ for (const char of "0123456789abcdefghijklmnopqrstuvwxyz") {
 export class ConnectRequestParser {
   #scannedBytes = 0;
   #lineStart = 0;
-  #request: { authority: Authority; hostRequired: boolean } | undefined;
+  #request: RequestLine | undefined;
   #hosts = 0;
 
   /**
@@ -57,10 +62,10 @@ export class ConnectRequestParser {
     for (let at = this.#scannedBytes; at < received.length; at++) {
       this.#checkByte(received, at);
       if (received[at] !== LF) continue;
-      const line = received.subarray(this.#lineStart, at - 1);
+      const start = this.#lineStart, end = at - 1;
       this.#lineStart = at + 1;
-      if (this.#request === undefined) this.#readRequestLine(line);
-      else if (line.length > 0) this.#readField(line);
+      if (this.#request === undefined) this.#request = readRequestLine(received.subarray(0, end));
+      else if (end > start) this.#readField(received, start, end);
       else return this.#finish(this.#request, at + 1);
     }
     this.#scannedBytes = received.length;
@@ -85,54 +90,86 @@ export class ConnectRequestParser {
     if (at >= MAX_HEAD_BYTES - 1 && !endsHead) throw new Refusal("head_too_long");
   }
 
-  #readRequestLine(line: Uint8Array): void {
-    const [, method, target, version] = REQUEST_LINE.exec(latin1(line)) ?? [];
-    if (method === undefined || target === undefined) {
-      throw malformed("the first line is not a request line");
-    }
-    if (method !== "CONNECT") throw new Refusal("method_not_allowed");
-    if (version !== "1.0" && version !== "1.1") throw new Refusal("version_not_supported");
-    const authority = parseAuthority(target);
-    if (authority === undefined) {
-      throw malformed("the request target is not host:port");
-    }
-    this.#request = { authority, hostRequired: version === "1.1" };
-  }
-
-  #readField(line: Uint8Array): void {
-    if (line[0] === SP || line[0] === HTAB) throw malformed("a folded field line");
-    const colon = line.indexOf(COLON);
-    if (colon < 0) throw malformed("a field line without a colon");
-    const name = line.subarray(0, colon);
-    if (name.length === 0 || !name.every((byte) => IS_TOKEN_BYTE[byte])) {
+  #readField(received: Uint8Array, start: number, end: number): void {
+    const first = received[start];
+    if (first === SP || first === HTAB) throw malformed("a folded field line");
+    let colon = start;
+    while (colon < end && received[colon] !== COLON) colon++;
+    if (colon === end) throw malformed("a field line without a colon");
+    if (colon === start || !consistsOf(IS_TOKEN_BYTE, received, start, colon)) {
       throw malformed("a field name with a byte that is not allowed there");
     }
-    switch (latin1(name).toLowerCase()) {
-      case "host":
-        if (++this.#hosts > 1) throw malformed("more than one Host field");
-        if (!HOST_VALUE.test(latin1(line.subarray(colon + 1)))) {
-          throw malformed("a Host field that is not a host");
-        }
-        break;
-      case "content-length":
-      case "transfer-encoding":
-        throw new Refusal("body_announced");
-    }
+    if (isName("host", received, start, colon)) {
+      if (++this.#hosts > 1) throw malformed("more than one Host field");
+      if (!isHostValue(received, colon + 1, end)) {
+        throw malformed("a Host field that is not a host");
+      }
+    } else if (
+      isName("content-length", received, start, colon) ||
+      isName("transfer-encoding", received, start, colon)
+    ) throw new Refusal("body_announced");
   }
 
-  #finish(
-    { authority, hostRequired }: { authority: Authority; hostRequired: boolean },
-    headBytes: number,
-  ): ConnectRequest {
+  #finish({ authority, hostRequired }: RequestLine, headBytes: number): ConnectRequest {
     if (hostRequired && this.#hosts === 0) throw malformed("the Host field is missing");
     return { authority, headBytes };
   }
 }
 
-function malformed(what: string): Refusal {
-  return new Refusal("malformed_head", what);
+function readRequestLine(line: Uint8Array): RequestLine {
+  if (lastLine !== undefined && areEqual(lastLine.bytes, line)) return lastLine.means;
+  const [, method, target, version] = REQUEST_LINE.exec(String.fromCharCode(...line)) ?? [];
+  if (method === undefined || target === undefined) {
+    throw malformed("the first line is not a request line");
+  }
+  if (method !== "CONNECT") throw new Refusal("method_not_allowed");
+  if (version !== "1.0" && version !== "1.1") throw new Refusal("version_not_supported");
+  const authority = parseAuthority(target);
+  if (authority === undefined) throw malformed("the request target is not host:port");
+  const means = { authority, hostRequired: version === "1.1" };
+  lastLine = { bytes: line.slice(), means };
+  return means;
 }
 
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+function areEqual(some: Uint8Array, others: Uint8Array): boolean {
+  if (some.length !== others.length) return false;
+  for (let at = 0; at < some.length; at++) {
+    if (some[at] !== others[at]) return false;
+  }
+  return true;
+}
+
+function byteTable(chars: string): Uint8Array {
+  const table = new Uint8Array(256);
+  for (let i = 0; i < chars.length; i++) table[chars.charCodeAt(i)] = 1;
+  return table;
+}
+
+function consistsOf(table: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    if (table[bytes[at]!] === 0) return false;
+  }
+  return true;
+}
+
+/** Whether the token there is that name, in lower case, whatever its own case. */
+function isName(name: string, bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== name.length) return false;
+  for (let i = 0; i < name.length; i++) {
+    // Of what a token may hold, only a letter can become that letter or a dash a dash.
+    if ((bytes[start + i]! | 0x20) !== name.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
+/** A host between optional blanks, or nothing but blanks. */
+function isHostValue(bytes: Uint8Array, start: number, end: number): boolean {
+  const isBlank = (at: number) => bytes[at] === SP || bytes[at] === HTAB;
+  while (start < end && isBlank(start)) start++;
+  while (start < end && isBlank(end - 1)) end--;
+  return consistsOf(IS_HOST_BYTE, bytes, start, end);
+}
+
+function malformed(what: string): Refusal {
+  return new Refusal("malformed_head", what);
 }
