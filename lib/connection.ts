@@ -5,8 +5,15 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { Refusal, refusalResponse, REFUSALS } from "./refusal.ts";
-import { isReset, Tunnel, type TunnelEnd, type TunnelLimits, writeAll } from "./tunnel.ts";
-import type { Dialled, Upstreams } from "./upstream.ts";
+import {
+  isReset,
+  QUIET_BUFFER_BYTES,
+  Tunnel,
+  type TunnelEnd,
+  type TunnelLimits,
+  writeAll,
+} from "./tunnel.ts";
+import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
 export interface ConnectionContext extends TunnelLimits {
@@ -31,8 +38,6 @@ class Left extends Error {
 }
 
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection established\r\n\r\n");
-/** Most heads fit; the buffer grows for the others, and for what comes early. */
-const FIRST_BUFFER_BYTES = 1024;
 /** A tunnel is at a quiet moment when no byte has gone through for so long. */
 const QUIET_MS = 1_000;
 /** By how much the greatest age of tunnels differs, so that they do not end together. */
@@ -51,17 +56,17 @@ export class Connection {
   readonly #context: ConnectionContext;
   readonly #acceptedMs = performance.now();
   readonly #maxAgeMs: number;
-  /** Rejects to end what comes before the tunnel. */
-  readonly #stop = Promise.withResolvers<never>();
-  #dialAbort: AbortController | undefined;
+  readonly #dial = new Dial();
   #phase: Phase = "head";
   #phaseSinceMs = this.#acceptedMs;
+  /** It was ended from outside before it had a tunnel. */
+  #isStopped = false;
   #lingers = true;
-  /** All bytes from the client up to the tunnel; the first `#filled` are valid. */
-  #buffer = new Uint8Array(FIRST_BUFFER_BYTES);
+  /** All bytes from the client up to the tunnel; the first `#filled` are valid. Most heads fit. */
+  #buffer = new Uint8Array(QUIET_BUFFER_BYTES);
   #filled = 0;
   /** The read into the buffer that nobody has counted yet. */
-  #nextRead: Promise<Uint8Array | null> | undefined;
+  #nextRead: Promise<number | null> | undefined;
   #authority: Authority | undefined;
   #tunnel: Tunnel | undefined;
 
@@ -71,7 +76,6 @@ export class Connection {
     this.source = source;
     this.#context = context;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
-    this.#stop.promise.catch(() => {});
   }
 
   /** Where it stands. */
@@ -80,21 +84,19 @@ export class Connection {
   }
 
   /**
-   * Serves the client until it is gone; then its sockets are closed. Never rejects.
+   * Serves the client until it has a tunnel, which goes on by itself, or an answer, or is gone. The
+   * phase tells when its sockets are closed. Never rejects.
    *
    * @param refusal Why the client is not to be served at all, if so.
    */
   async run(refusal?: Refusal): Promise<void> {
     try {
       if (refusal !== undefined) throw refusal;
-      const { headBytes } = await this.#untilStopped(this.#readHead());
-      const upstream = await this.#dial(this.#authority!);
-      await this.#runTunnel(upstream, headBytes);
+      const { authority, headBytes } = await this.#readHead();
+      this.#startTunnel(await this.#reach(authority), headBytes);
     } catch (error) {
-      if (error instanceof Left) this.#logLeft(error);
-      else await this.#refuse(error);
-    } finally {
-      this.#enter("closed");
+      // Whoever has stopped it has seen to its end.
+      if (!this.#isStopped) await this.#end(error);
     }
   }
 
@@ -103,7 +105,9 @@ export class Connection {
     const { headerTimeoutMs } = this.#context;
     const phaseMs = nowMs - this.#phaseSinceMs;
     if (this.#phase === "head" && headerTimeoutMs > 0 && phaseMs >= headerTimeoutMs) {
-      this.#stopEarly(new Refusal("head_timeout"), "idle");
+      this.#stop(new Refusal("head_timeout"), "idle");
+    } else if (this.#phase === "dial") {
+      this.#dial.check(nowMs);
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
@@ -122,7 +126,7 @@ export class Connection {
   /** Ends the wait for a request: refused if part of it is here, else just closed. */
   stopWaiting(refusal: Refusal): void {
     if (this.#phase === "head") {
-      this.#stopEarly(refusal, refusal.kind === "draining" ? "drain" : "idle");
+      this.#stop(refusal, refusal.kind === "draining" ? "drain" : "idle");
     }
   }
 
@@ -131,29 +135,31 @@ export class Connection {
     this.#lingers = false;
     if (this.#phase === "tunnel") this.#tunnel!.cut(end);
     else if (this.#phase === "refused") this.#enter("closed");
-    else this.#stopEarly(new Refusal("draining"), end);
+    else if (this.#phase !== "closed") this.#stop(new Refusal("draining"), end);
   }
 
-  #stopEarly(refusal: Refusal, end: TunnelEnd["end"]): void {
+  /** Ends what comes before the tunnel; who has sent nothing gets no answer. */
+  #stop(refusal: Refusal, end: TunnelEnd["end"]): void {
+    this.#isStopped = true;
     const reason = this.#filled > 0 ? refusal : new Left({ endedBy: "proxy", end });
-    this.#stop.reject(reason);
-    this.#dialAbort?.abort(reason);
-    this.#enter(reason === refusal ? "refused" : "closed");
-  }
-
-  #untilStopped<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([work, this.#stop.promise]);
+    this.#dial.stop(reason);
+    void this.#end(reason);
   }
 
   async #readHead(): Promise<ConnectRequest> {
     const parser = new ConnectRequestParser();
     for (;;) {
-      const chunk = await this.#receive().catch(clientLeft);
-      if (chunk === null) {
+      let count;
+      try {
+        count = await this.#receive();
+      } catch (error) {
+        throw asLeft(error);
+      }
+      if (count === null) {
         if (this.#filled === 0) throw new Left({ endedBy: "client", end: "eof" });
         throw new Refusal("malformed_head", "it ended before its blank line");
       }
-      this.#filled += chunk.length;
+      this.#filled += count;
       const request = parser.parse(this.#buffer.subarray(0, this.#filled));
       if (request === undefined) continue;
       this.#authority = request.authority;
@@ -162,77 +168,82 @@ export class Connection {
     }
   }
 
-  async #dial(authority: Authority): Promise<Dialled> {
+  async #reach(authority: Authority): Promise<Dialled> {
     this.#enter("dial");
-    this.#dialAbort = new AbortController();
-    this.#context.log("debug", "dialling", this.#logFields());
-    void this.#readAhead(this.#dialAbort);
-    return await this.#context.upstreams.dial(authority, this.#dialAbort.signal);
+    this.#context.log("debug", "dialling", () => this.#logFields());
+    void this.#readAhead();
+    return await this.#context.upstreams.dial(authority, this.#dial);
   }
 
   /** Reads on during the dial: what comes early waits in the buffer, a reset stops the dial. */
-  async #readAhead(dialAbort: AbortController): Promise<void> {
+  async #readAhead(): Promise<void> {
     try {
       while (this.#filled < MAX_HEAD_BYTES) {
         this.#nextRead = this.#receive();
-        const chunk = await this.#nextRead;
+        const count = await this.#nextRead;
         // From the dial's end on the read belongs to the tunnel, as does the end of stream.
-        if (this.#phase !== "dial" || chunk === null) return;
+        if (this.#phase !== "dial" || count === null) return;
         this.#nextRead = undefined;
-        this.#filled += chunk.length;
+        this.#filled += count;
       }
     } catch (error) {
-      dialAbort.abort(new Left({ endedBy: "client", end: isReset(error) ? "reset" : "error" }));
+      this.#dial.stop(asLeft(error));
     }
   }
 
   /** Reads what comes next into the buffer, behind what has been counted. */
-  async #receive(): Promise<Uint8Array | null> {
+  #receive(): Promise<number | null> {
     if (this.#filled === this.#buffer.length) {
       const larger = new Uint8Array(Math.min(this.#buffer.length * 4, MAX_HEAD_BYTES));
       larger.set(this.#buffer);
       this.#buffer = larger;
     }
-    const room = this.#buffer.subarray(this.#filled);
-    const count = await this.#client.read(room);
-    return count === null ? null : room.subarray(0, count);
+    return this.#client.read(this.#buffer.subarray(this.#filled));
   }
 
-  async #runTunnel({ conn, authority }: Dialled, headBytes: number): Promise<void> {
-    const connectMs = performance.now() - this.#phaseSinceMs;
-    try {
-      await this.#untilStopped(writeAll(this.#client, ESTABLISHED).catch(clientLeft));
-    } catch (error) {
-      conn.close();
-      // Part of the 200 may be out: there is no other answer any more.
-      throw error instanceof Left ? error : new Left({ endedBy: "proxy", end: "drain" });
-    }
+  #startTunnel({ conn, authority }: Dialled, headBytes: number): void {
     const { metrics } = this.#context;
-    this.#tunnel = new Tunnel(
-      this.#client,
-      conn,
-      this.#context,
-      (from, count) =>
+    const connectMs = performance.now() - this.#phaseSinceMs;
+    this.#tunnel = new Tunnel(this.#client, conn, this.#context, {
+      onBytes: (from, count) =>
         metrics.addLabelled("tunnel_bytes_total", from === "client" ? "up" : "down", count),
-    );
+      onEnd: (end) => this.#onTunnelEnd(end, authority, connectMs),
+    });
     this.#enter("tunnel");
     metrics.addLabelled("requests_total", "200", 1);
     metrics.observe("connect_duration_seconds", connectMs / 1_000);
     metrics.add("tunnels_active", 1);
-    const received = this.#buffer.subarray(headBytes, this.#filled);
-    const end = await this.#tunnel.run({ received, next: this.#nextRead });
+    this.#tunnel.start({
+      answer: ESTABLISHED,
+      received: this.#buffer.subarray(headBytes, this.#filled),
+      next: this.#nextRead,
+      room: this.#buffer.subarray(this.#filled),
+      buffer: this.#buffer,
+    });
+  }
+
+  #onTunnelEnd(end: TunnelEnd, upstream: Authority, connectMs: number): void {
+    const { metrics, log } = this.#context;
+    const { bytesUp, bytesDown } = this.#tunnel!;
     metrics.add("tunnels_active", -1);
     metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
-    this.#enter("closed");
-    this.#context.log("info", "tunnel", {
+    log("info", "tunnel", {
       ...this.#logFields(),
-      upstream: formatAuthority(authority),
+      upstream: formatAuthority(upstream),
       status: 200,
       connectMs: milliseconds(connectMs),
-      bytesUp: this.#tunnel.bytesUp,
-      bytesDown: this.#tunnel.bytesDown,
+      bytesUp,
+      bytesDown,
       ...end,
     });
+    this.#enter("closed");
+  }
+
+  /** Ends what has come to no tunnel: answered, unless there is nobody to answer. Never rejects. */
+  async #end(reason: unknown): Promise<void> {
+    if (reason instanceof Left) this.#logLeft(reason);
+    else await this.#refuse(reason);
+    this.#enter("closed");
   }
 
   /** Answers so that the client can read it: not closed before the client has, or time is up. */
@@ -282,8 +293,8 @@ export class Connection {
   }
 }
 
-function clientLeft(error: unknown): never {
-  throw new Left({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
+function asLeft(error: unknown): Left {
+  return new Left({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
 }
 
 /** With a tenth of a millisecond, which is what a local dial takes. */

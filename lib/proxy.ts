@@ -175,7 +175,7 @@ export class Proxy {
     }
   }
 
-  async #start(client: Deno.TcpConn): Promise<void> {
+  #start(client: Deno.TcpConn): void {
     const { hostname } = client.remoteAddr as Deno.NetAddr;
     const source = normalAddress(hostname) ?? hostname;
     const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
@@ -188,9 +188,7 @@ export class Proxy {
       this.#metrics.add("connections_active", 1);
       this.#waiting.add(connection);
     }
-    await connection.run(refusal);
-    this.#connections.delete(connection);
-    this.#finishIfDone();
+    void connection.run(refusal);
   }
 
   #admit(source: string): Refusal | undefined {
@@ -207,8 +205,15 @@ export class Proxy {
   #onPhase(connection: Connection): void {
     this.#waiting.delete(connection);
     if (connection.phase === "refused") this.#linger(connection);
-    if (connection.phase !== "refused" && connection.phase !== "closed") return;
-    if (connection.phase === "closed") this.#lingering.delete(connection);
+    if (connection.phase === "refused" || connection.phase === "closed") this.#dismiss(connection);
+    if (connection.phase !== "closed") return;
+    this.#lingering.delete(connection);
+    this.#connections.delete(connection);
+    this.#finishIfDone();
+  }
+
+  /** Gives back the place of one that was admitted. */
+  #dismiss(connection: Connection): void {
     if (!this.#admitted.delete(connection)) return;
     this.#metrics.add("connections_active", -1);
     this.#admission.leave(connection.source);
@@ -277,6 +282,7 @@ function isSameListener(listener: Deno.NetAddr, conn: Deno.TcpConn): boolean {
 function checkIntervalMs(config: Config): number {
   const timeoutsMs = [
     config.headerTimeoutMs,
+    config.connectTimeoutMs,
     config.idleTimeoutMs,
     config.halfCloseTimeoutMs,
     config.maxTunnelAgeMs,

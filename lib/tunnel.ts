@@ -22,15 +22,29 @@ export interface TunnelLimits {
   readonly halfCloseTimeoutMs: number;
 }
 
-/** What has been read from the client before the tunnel was there. */
-export interface EarlyBytes {
+/** Who is told of a tunnel. */
+export interface TunnelObserver {
+  /** Bytes of that side have gone out at the other. */
+  onBytes(from: Side, count: number): void;
+  /** It is over, and both sockets are closed. */
+  onEnd(end: TunnelEnd): void;
+}
+
+/** What has happened between client and proxy before there was a tunnel. */
+export interface TunnelStart {
+  /** Sent to the client in front of all else; it does not count as the tunnel's. */
+  readonly answer: Uint8Array;
+  /** From the client, for the upstream. */
   readonly received: Uint8Array;
-  /** The read that is under way, if one is. */
-  readonly next: Promise<Uint8Array | null> | undefined;
+  /** The read from the client that is under way, if one is, and what it reads into. */
+  readonly next: Promise<number | null> | undefined;
+  readonly room: Uint8Array<ArrayBuffer>;
+  /** Holds what has been received; for the tunnel to use once that has gone out. */
+  readonly buffer: Uint8Array<ArrayBuffer>;
 }
 
 /** What a quiet direction holds, while it waits for the next byte. */
-const QUIET_BUFFER_BYTES = 2 * 1024;
+export const QUIET_BUFFER_BYTES = 2 * 1024;
 /** What a direction reads with once it has filled the quiet buffer, until it does not fill this one. */
 const BUSY_BUFFER_BYTES = 256 * 1024;
 /** Busy buffers that nobody uses just now: to make one costs as much as to fill it. */
@@ -54,27 +68,27 @@ export async function writeAll(
 export class Tunnel {
   readonly #sockets: Readonly<Record<Side, Deno.TcpConn>>;
   readonly #limits: TunnelLimits;
-  readonly #onBytes: (from: Side, count: number) => void;
+  readonly #observer: TunnelObserver;
   /** Bytes that each side has sent and the other's socket has taken. */
   readonly #sentBytes: Record<Side, number> = { client: 0, upstream: 0 };
   /** The sides that have ended their stream, the first one first. */
   readonly #eofs: Side[] = [];
   #directionsOpen = 2;
+  #pumpsRunning = 2;
   #end: TunnelEnd | undefined;
   #closed = false;
   #progressSeen = NaN;
   #progressSeenMs = 0;
 
-  /** @param onBytes Told of all bytes as they go out. */
   constructor(
     client: Deno.TcpConn,
     upstream: Deno.TcpConn,
     limits: TunnelLimits,
-    onBytes: (from: Side, count: number) => void,
+    observer: TunnelObserver,
   ) {
     this.#sockets = { client, upstream };
     this.#limits = limits;
-    this.#onBytes = onBytes;
+    this.#observer = observer;
     for (const socket of [client, upstream]) {
       // A peer that has vanished without a word is found out by the kernel.
       socket.setKeepAlive(true);
@@ -93,14 +107,10 @@ export class Tunnel {
     return this.#sentBytes.upstream;
   }
 
-  /**
-   * Copies until both directions have ended or the tunnel is closed; then both
-   * sockets are closed. It never rejects.
-   */
-  async run(early: EarlyBytes): Promise<TunnelEnd> {
-    await Promise.all([this.#pump("client", "upstream", early), this.#pump("upstream", "client")]);
-    this.#close();
-    return this.#end ?? { endedBy: this.#eofs[0] ?? "proxy", end: "eof" };
+  /** Copies until both directions have ended or the tunnel is cut; then both sockets are closed. */
+  start({ answer, received, next, room, buffer }: TunnelStart): void {
+    void this.#pump("client", "upstream", received, buffer, next, room);
+    void this.#pump("upstream", "client", answer, new Uint8Array(QUIET_BUFFER_BYTES));
   }
 
   /** Ends the tunnel from our side, at once. */
@@ -130,36 +140,37 @@ export class Tunnel {
     }
   }
 
-  /** Copies one way until `from` ends, then sends the end on. */
-  async #pump(from: Side, to: Side, early?: EarlyBytes): Promise<void> {
+  /** Copies one way until `from` ends, then sends the end on. Never rejects. */
+  async #pump(
+    from: Side,
+    to: Side,
+    first: Uint8Array,
+    buffer: Uint8Array<ArrayBuffer>,
+    next?: Promise<number | null>,
+    room = buffer,
+  ): Promise<void> {
     const source = this.#sockets[from];
     const target = this.#sockets[to];
-    const onBytes = (count: number) => {
-      this.#sentBytes[from] += count;
-      this.#onBytes(from, count);
-    };
     let acting = to;
     let targetIsGone = false;
     try {
-      if (early !== undefined) await writeAll(target, early.received, onBytes);
+      if (first.length > 0) await writeAll(target, first);
+      if (from === "client") this.#count(from, first.length);
       acting = from;
-      let buffer = new Uint8Array(QUIET_BUFFER_BYTES);
-      let chunk = await early?.next;
-      for (;;) {
+      for (let reading = next;; reading = undefined) {
         // Awaited here and not in a function of its own: it would cost a round trip a
         // promise more, and an idle tunnel the frame of a function that waits.
-        if (chunk === undefined) {
-          const count = await source.read(buffer);
-          chunk = count === null ? null : buffer.subarray(0, count);
-        }
-        if (chunk === null) break;
+        const count = await (reading ?? source.read(buffer));
+        if (count === null) break;
+        const chunk = (reading === undefined ? buffer : room).subarray(0, count);
         acting = to;
         const sent = await target.write(chunk);
-        onBytes(sent);
-        if (sent < chunk.length) await writeAll(target, chunk.subarray(sent), onBytes);
+        this.#count(from, sent);
+        if (sent < chunk.length) {
+          await writeAll(target, chunk.subarray(sent), (count) => this.#count(from, count));
+        }
         acting = from;
-        buffer = fit(buffer, chunk.length);
-        chunk = undefined;
+        buffer = fit(buffer, count);
       }
       this.#eofs.push(from);
       acting = to;
@@ -174,6 +185,14 @@ export class Tunnel {
       this.#directionsOpen--;
     }
     if (targetIsGone) await discard(source);
+    if (--this.#pumpsRunning > 0) return;
+    this.#close();
+    this.#observer.onEnd(this.#end ?? { endedBy: this.#eofs[0] ?? "proxy", end: "eof" });
+  }
+
+  #count(from: Side, bytes: number): void {
+    this.#sentBytes[from] += bytes;
+    this.#observer.onBytes(from, bytes);
   }
 
   #fail(side: Side, error: unknown): void {

@@ -9,6 +9,36 @@ export interface Dialled {
   readonly authority: Authority;
 }
 
+/** A dial, whichever attempt it has come to, and the ways to stop it. */
+export class Dial {
+  #attempt: AbortController | undefined;
+  #attemptEndsMs = Infinity;
+  #reason: unknown;
+
+  /** Ends an attempt that has had its time. To be called often. */
+  check(nowMs: number): void {
+    if (nowMs >= this.#attemptEndsMs) this.#attempt?.abort();
+  }
+
+  /** Ends it at once; it rejects with that reason. */
+  stop(reason: unknown): void {
+    this.#reason ??= reason;
+    this.#attempt?.abort();
+  }
+
+  /** @throws The reason, once it has been stopped. */
+  throwIfStopped(): void {
+    if (this.#reason !== undefined) throw this.#reason;
+  }
+
+  /** Has that attempt end with the dial, or at that time. */
+  begin(attempt: AbortController, endsMs: number): void {
+    this.#attempt = attempt;
+    this.#attemptEndsMs = endsMs;
+    if (this.#reason !== undefined) attempt.abort();
+  }
+}
+
 /** What an {@linkcode Upstreams} needs to know. */
 export interface UpstreamsOptions {
   /** In order of preference; empty: whatever is asked for is dialled. */
@@ -41,7 +71,8 @@ interface Target {
 export class Upstreams {
   readonly #options: UpstreamsOptions;
   readonly #targets: readonly Target[];
-  readonly #stop = new AbortController();
+  readonly #probes = new Set<Dial>();
+  #isClosed = false;
   readonly #probeTimer: ReturnType<typeof setInterval> | undefined;
   #lastGood: Target | undefined;
 
@@ -59,31 +90,33 @@ export class Upstreams {
    * A name is resolved at each attempt.
    *
    * @param requested Dialled when there are no upstreams.
+   * @param dial Keeps to the timeout as well as it is checked often.
    * @throws {Refusal} Saying what went wrong with the last attempt.
-   * @throws The signal's reason, once it is aborted.
+   * @throws What the dial was stopped with.
    */
-  async dial(requested: Authority, signal: AbortSignal): Promise<Dialled> {
+  async dial(requested: Authority, dial: Dial): Promise<Dialled> {
     const { connectTimeoutMs } = this.#options;
     const deadlineMs = connectTimeoutMs === 0 ? Infinity : performance.now() + connectTimeoutMs;
     const targets = this.#targets.length === 0 ? [asTarget(requested, 0)] : this.#inOrder();
     let failure: unknown;
     for (const [tried, target] of targets.entries()) {
       // One that swallows packets must leave time for the others.
-      const timeoutMs = (deadlineMs - performance.now()) / (targets.length - tried);
+      const nowMs = performance.now();
+      const endsMs = nowMs + (deadlineMs - nowMs) / (targets.length - tried);
       try {
-        const conn = await this.#connect(target.authority, timeoutMs, signal);
+        const conn = await this.#connect(target.authority, dial, endsMs);
         target.failedMs = -Infinity;
         this.#lastGood = target;
         this.#options.up[target.index] = 1;
         return { conn, authority: target.authority };
       } catch (error) {
-        signal.throwIfAborted();
+        dial.throwIfStopped();
         target.failedMs = performance.now();
         failure = error;
-        this.#options.log("debug", "upstream failed", {
+        this.#options.log("debug", "upstream failed", () => ({
           upstream: formatAuthority(target.authority),
           error: String(error),
-        });
+        }));
       }
     }
     throw asRefusal(failure);
@@ -92,7 +125,8 @@ export class Upstreams {
   /** Stops looking at the upstreams. */
   close(): void {
     clearInterval(this.#probeTimer);
-    this.#stop.abort();
+    this.#isClosed = true;
+    for (const probe of this.#probes) probe.stop("closed");
   }
 
   #inOrder(): readonly Target[] {
@@ -108,22 +142,16 @@ export class Upstreams {
 
   async #connect(
     { host, port }: Authority,
-    timeoutMs: number,
-    signal: AbortSignal,
+    dial: Dial,
+    endsMs: number,
   ): Promise<Deno.TcpConn> {
     const attempt = new AbortController();
-    const abort = () => attempt.abort();
-    const timer = timeoutMs === Infinity ? undefined : setTimeout(abort, timeoutMs);
-    signal.addEventListener("abort", abort);
+    dial.begin(attempt, endsMs);
     let conn: Deno.TcpConn;
     try {
-      signal.throwIfAborted();
       conn = await Deno.connect({ hostname: host, port, signal: attempt.signal });
     } catch (error) {
       throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
     }
     if (!this.#options.isSelf(conn)) return conn;
     conn.close();
@@ -132,17 +160,23 @@ export class Upstreams {
 
   async #probe(target: Target): Promise<void> {
     const wasDown = isDown(target);
+    const probe = new Dial();
+    this.#probes.add(probe);
+    const timer = setTimeout(() => probe.check(Infinity), PROBE_TIMEOUT_MS);
     let reason: string | undefined;
     try {
-      (await this.#connect(target.authority, PROBE_TIMEOUT_MS, this.#stop.signal)).close();
+      (await this.#connect(target.authority, probe, Infinity)).close();
       target.probeFailures = 0;
       this.#options.up[target.index] = 1;
     } catch (error) {
       target.probeFailures++;
       if (isDown(target)) this.#options.up[target.index] = 0;
       reason = asRefusal(error).message;
+    } finally {
+      clearTimeout(timer);
+      this.#probes.delete(probe);
     }
-    if (this.#stop.signal.aborted || isDown(target) === wasDown) return;
+    if (this.#isClosed || isDown(target) === wasDown) return;
     const fields = { upstream: formatAuthority(target.authority), reason };
     if (wasDown) this.#options.log("info", "upstream is up again", fields);
     else this.#options.log("error", "upstream is down", fields);

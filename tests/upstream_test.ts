@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { Authority } from "../lib/authority.ts";
 import { Refusal } from "../lib/refusal.ts";
-import { Upstreams, type UpstreamsOptions } from "../lib/upstream.ts";
+import { Dial, type Dialled, Upstreams, type UpstreamsOptions } from "../lib/upstream.ts";
 import { neverAccepts, nobody, test, TestUpstream } from "./helpers.ts";
 
 const ANY: Authority = { host: "127.0.0.1", port: 1 };
@@ -19,11 +19,20 @@ function upstreams(options: Partial<UpstreamsOptions>): Upstreams & Disposable {
   return Object.assign(made, { [Symbol.dispose]: () => made.close() });
 }
 
-const never = () => new AbortController().signal;
+/** Dials with a clock as the proxy has one. */
+async function dial(from: Upstreams, requested = ANY): Promise<Dialled> {
+  const dial = new Dial();
+  const clock = setInterval(() => dial.check(performance.now()), 5);
+  try {
+    return await from.dial(requested, dial);
+  } finally {
+    clearInterval(clock);
+  }
+}
 
 /** Which upstream a dial reaches. */
 async function reached(from: Upstreams): Promise<Authority> {
-  const { conn, authority } = await from.dial(ANY, never());
+  const { conn, authority } = await dial(from);
   conn.close();
   return authority;
 }
@@ -64,7 +73,7 @@ test("dial() refuses with what the last upstream answered when all fail", async 
   using silent = await neverAccepts();
   const authorities = [silent.authority, nobody()];
   using dialler = upstreams({ authorities, connectTimeoutMs: 100 });
-  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  const error = await assertRejects(() => dial(dialler), Refusal);
   assertEquals(error.kind, "upstream_refused");
 });
 
@@ -76,7 +85,7 @@ test("dial() keeps all attempts together within the connect timeout", async () =
     connectTimeoutMs: 400,
   });
   const startMs = performance.now();
-  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  const error = await assertRejects(() => dial(dialler), Refusal);
   assertEquals(error.kind, "upstream_timeout");
   // Twice the timeout is what attempts of their own would take.
   assertLess(performance.now() - startMs, 800);
@@ -85,18 +94,18 @@ test("dial() keeps all attempts together within the connect timeout", async () =
 test("dial() dials what is asked for when there are no upstreams", async () => {
   using upstream = new TestUpstream();
   using dialler = upstreams({});
-  const { conn, authority } = await dialler.dial(upstream.authority, never());
+  const { conn, authority } = await dial(dialler, upstream.authority);
   conn.close();
   assertEquals(authority, upstream.authority);
 });
 
-test("dial() rejects with the signal's reason, at once, when it is aborted", async () => {
+test("dial() rejects with what it was stopped with, at once", async () => {
   using silent = await neverAccepts();
   using dialler = upstreams({ authorities: [silent.authority], connectTimeoutMs: 0 });
-  const abort = new AbortController();
-  const dial = dialler.dial(ANY, abort.signal);
-  abort.abort(new RangeError("enough"));
-  await assertRejects(() => dial, RangeError, "enough");
+  const stopped = new Dial();
+  const dialling = dialler.dial(ANY, stopped);
+  stopped.stop(new RangeError("enough"));
+  await assertRejects(() => dialling, RangeError, "enough");
 });
 
 const LINK_LOCAL: Authority = { host: "fe80::1", port: 443 };
@@ -104,7 +113,7 @@ const MULTICAST: Authority = { host: "224.0.0.1", port: 443 };
 for (const [name, authority] of Object.entries({ LINK_LOCAL, MULTICAST })) {
   test(`dial() calls an address without a route unreachable: ${name}`, async () => {
     using dialler = upstreams({ authorities: [authority], connectTimeoutMs: 2_000 });
-    const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+    const error = await assertRejects(() => dial(dialler), Refusal);
     assertEquals(error.kind, "upstream_unreachable");
   });
 }
@@ -112,7 +121,7 @@ for (const [name, authority] of Object.entries({ LINK_LOCAL, MULTICAST })) {
 test("dial() closes a connection that has come out at the proxy itself", async () => {
   using upstream = new TestUpstream();
   using dialler = upstreams({ authorities: [upstream.authority], isSelf: () => true });
-  const error = await assertRejects(() => dialler.dial(ANY, never()), Refusal);
+  const error = await assertRejects(() => dial(dialler), Refusal);
   assertEquals(error.kind, "upstream_is_proxy");
 });
 

@@ -1,6 +1,6 @@
 /** A tunnel holds one buffer a direction, however fast one side sends and however slow the other reads. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { Tunnel } from "../../lib/tunnel.ts";
+import { QUIET_BUFFER_BYTES, Tunnel, type TunnelEnd } from "../../lib/tunnel.ts";
 import { test } from "../helpers.ts";
 
 const MOST_BYTES = 256 * 1024;
@@ -66,8 +66,10 @@ for (const from of ["client", "upstream"] as const) {
     const reader = new Endless(false);
     const [client, upstream] = from === "client" ? [sender, reader] : [reader, sender];
     const limits = { idleTimeoutMs: 0, halfCloseTimeoutMs: 0 };
-    const tunnel = new Tunnel(client.conn, upstream.conn, limits, () => {});
-    const end = tunnel.run({ received: new Uint8Array(), next: undefined });
+    const { promise: end, resolve: onEnd } = Promise.withResolvers<TunnelEnd>();
+    const tunnel = new Tunnel(client.conn, upstream.conn, limits, { onBytes: () => {}, onEnd });
+    const [buffer, none] = [new Uint8Array(QUIET_BUFFER_BYTES), new Uint8Array()];
+    tunnel.start({ answer: none, received: none, next: undefined, room: none, buffer });
     for (let buffers = 1; buffers <= 50; buffers++) {
       await reader.writing;
       // All that is ready has its turn: a second read would have come by now.
