@@ -153,9 +153,14 @@ export class Upstreams {
     } catch (error) {
       throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
     }
-    if (!this.#options.isSelf(conn)) return conn;
+    const refusal = isOwnEnd(conn)
+      ? new Refusal("upstream_refused")
+      : this.#options.isSelf(conn)
+      ? new Refusal("upstream_is_proxy")
+      : undefined;
+    if (refusal === undefined) return conn;
     conn.close();
-    throw new Refusal("upstream_is_proxy");
+    throw refusal;
   }
 
   async #probe(target: Target): Promise<void> {
@@ -185,6 +190,15 @@ export class Upstreams {
 
 function asTarget(authority: Authority, index: number): Target {
   return { index, authority, failedMs: -Infinity, probeFailures: 0 };
+}
+
+/**
+ * Whether both ends of a connection are the same socket: what Linux makes now and then of a dial to
+ * a port of this host from which clients connect and on which nobody listens.
+ */
+function isOwnEnd(conn: Deno.TcpConn): boolean {
+  const [local, remote] = [conn.localAddr as Deno.NetAddr, conn.remoteAddr as Deno.NetAddr];
+  return local.port === remote.port && local.hostname === remote.hostname;
 }
 
 function isDown(target: Target): boolean {

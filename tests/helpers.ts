@@ -2,7 +2,6 @@
 import net from "node:net";
 import { once } from "node:events";
 import { assertEquals } from "@std/assert";
-import { getAvailablePort } from "@std/net/get-available-port";
 import type { Authority } from "../lib/authority.ts";
 import { type Config, parseConfig } from "../lib/config.ts";
 import { createLog } from "../lib/log.ts";
@@ -221,9 +220,9 @@ export const CONNECT = "CONNECT api:443 HTTP/1.1\r\nHost: api:443\r\n\r\n";
 /** What it gets when the upstream is there. */
 export const ESTABLISHED = "HTTP/1.1 200 Connection established\r\n\r\n";
 
-/** A place where nobody listens. */
+/** A place where nobody listens: no free port, for somebody else may take that at any time. */
 export function nobody(): Authority {
-  return { host: "127.0.0.1", port: getAvailablePort() };
+  return { host: "127.0.0.1", port: 1 };
 }
 
 /** A place that swallows connection attempts: its accept queue is full. No outside address is needed. */

@@ -1,5 +1,6 @@
 /** The whole proxy with its admin server, one worker. `tests/workers_test.ts` has several. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { getAvailablePort } from "@std/net/get-available-port";
 import type { Authority } from "../lib/authority.ts";
 import { serve } from "../lib/serve.ts";
 import { CONNECT, ESTABLISHED, nobody, Peer, test, TestUpstream } from "./helpers.ts";
@@ -101,7 +102,7 @@ test("serve() has no admin server when there is to be none", async () => {
 test("serve() names the admin address that is taken, and gives the other port back", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  const free = nobody();
+  const free = { host, port: getAvailablePort() };
   const flags = flagsFor(upstream, `--port=${free.port}`, `--admin-port=${port}`);
   await assertRejects(
     () => TestServer.start(flags),
