@@ -124,9 +124,10 @@ export class Metrics {
   /** Counts a duration in a histogram. */
   observe(name: MetricName, seconds: number): void {
     const buckets = (SPECS[name] as MetricSpec).buckets!;
-    const at = buckets.findIndex((bound) => seconds <= bound);
+    let at = 0;
+    while (at < buckets.length && seconds > buckets[at]!) at++;
     const first = FIRST_CELL[name];
-    this.#cells[first + (at < 0 ? buckets.length : at)]! += 1;
+    this.#cells[first + at]! += 1;
     this.#cells[first + buckets.length + 1]! += seconds;
   }
 

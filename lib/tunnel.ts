@@ -44,7 +44,7 @@ export interface TunnelStart {
 }
 
 /** What a quiet direction holds, while it waits for the next byte. */
-export const QUIET_BUFFER_BYTES = 2 * 1024;
+export const QUIET_BUFFER_BYTES = 1024;
 /** What a direction reads with once it has filled the quiet buffer, until it does not fill this one. */
 const BUSY_BUFFER_BYTES = 256 * 1024;
 /** Busy buffers that nobody uses just now: to make one costs as much as to fill it. */

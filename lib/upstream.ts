@@ -37,6 +37,11 @@ export class Dial {
     this.#attemptEndsMs = endsMs;
     if (this.#reason !== undefined) attempt.abort();
   }
+
+  /** Forgets the attempt, which has ended: a tunnel must not keep it all its life. */
+  end(): void {
+    this.#attempt = undefined;
+  }
 }
 
 /** What an {@linkcode Upstreams} needs to know. */
@@ -152,6 +157,8 @@ export class Upstreams {
       conn = await Deno.connect({ hostname: host, port, signal: attempt.signal });
     } catch (error) {
       throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
+    } finally {
+      dial.end();
     }
     const refusal = isOwnEnd(conn)
       ? new Refusal("upstream_refused")
