@@ -133,7 +133,11 @@ export class Tunnel {
   checkSilence(nowMs: number): void {
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits;
     const quietMs = this.quietMs(nowMs);
-    if (this.#directionsOpen < 2 && halfCloseTimeoutMs > 0 && quietMs >= halfCloseTimeoutMs) {
+    if (this.#directionsOpen === 0 && quietMs >= DISCARD_MS) {
+      this.#close();
+    } else if (
+      this.#directionsOpen < 2 && halfCloseTimeoutMs > 0 && quietMs >= halfCloseTimeoutMs
+    ) {
       this.cut("half_close_timeout");
     } else if (idleTimeoutMs > 0 && quietMs >= idleTimeoutMs) {
       this.cut("idle");
@@ -211,12 +215,14 @@ export class Tunnel {
 
 /** What has nowhere to go any more ends here, all in one place. */
 const DISCARD = new Uint8Array(64 * 1024);
+/** How long to read on for a side that has been sent everything, but may not have received it yet. */
+const DISCARD_MS = 1_000;
 /** Between two reads of what nobody gets: a side that sends without end must not cost a core. */
 const DISCARD_PAUSE_MS = 10;
 
 /**
  * Reads what a side still sends to one that is gone (RFC 9110 §9.3.6): to close now, or with bytes
- * unread, would reset the side and lose what it has not yet received. The half-close timeout ends it.
+ * unread, would reset the side and lose what it has not yet received.
  */
 async function discard(from: Deno.TcpConn): Promise<void> {
   try {
