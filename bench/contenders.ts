@@ -1,0 +1,176 @@
+/** Who takes part, and how each is started. */
+import { freePort, isOnPath, type Running, startProcess } from "./processes.ts";
+
+/** One way from client to upstream. */
+export interface Contender {
+  readonly name: string;
+  /** Starts it afresh in front of that upstream. */
+  start(upstream: string): Running;
+}
+
+/** What the command line says of the contenders. */
+export interface ContenderOptions {
+  /** Each `name=command with {port} and {upstream}`. */
+  readonly peers: readonly string[];
+  /** How many workers ours runs with, once each. */
+  readonly workers: readonly number[];
+  /** Ours as one binary; else the source runs with this Deno. */
+  readonly binary: string | undefined;
+  /** For configuration files. */
+  readonly directory: string;
+}
+
+const NOTHING_BETWEEN: Contender = {
+  name: "direct",
+  start: (upstream) => ({
+    name: "direct",
+    address: upstream,
+    connect: false,
+    pid: undefined,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }),
+};
+
+/** All contenders; first the limit, then ours, then the others. */
+export async function findContenders(options: ContenderOptions): Promise<Contender[]> {
+  const others = [];
+  for (const [name, configure] of Object.entries(KNOWN)) {
+    if (await isOnPath(name)) others.push(known(name, configure, options.directory));
+  }
+  return [
+    NOTHING_BETWEEN,
+    ...options.workers.map((workers) => ours(workers, options.binary)),
+    ...options.peers.map(peer),
+    ...others,
+  ];
+}
+
+/** As `deno task start` has it. */
+const START_V8_FLAGS = ["--max-semi-space-size=4"];
+
+/** The command that runs ours, without its arguments. */
+export function oursCommand(
+  binary: string | undefined,
+  v8Flags: readonly string[] = START_V8_FLAGS,
+): string[] {
+  if (binary !== undefined) return [binary];
+  const main = new URL("../main.ts", import.meta.url).pathname;
+  const permissions = ["--no-prompt", "--allow-net", "--allow-env", "--allow-read"];
+  return [Deno.execPath(), "run", "--quiet", ...permissions, `--v8-flags=${v8Flags}`, main];
+}
+
+/** The arguments of ours. */
+export function oursArguments(port: number, upstream: string, workers: number): string[] {
+  return [
+    `--port=${port}`,
+    `--upstream=${upstream}`,
+    `--workers=${workers}`,
+    "--host=127.0.0.1",
+    "--admin-port=off",
+    "--max-connections=0",
+  ];
+}
+
+function ours(workers: number, binary: string | undefined): Contender {
+  const name = `ours, ${workers} worker${workers === 1 ? "" : "s"}`;
+  return contender(name, (port, upstream) => [
+    ...oursCommand(binary),
+    ...oursArguments(port, upstream, workers),
+  ]);
+}
+
+function peer(text: string): Contender {
+  const [, name, command] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (name === undefined || command === undefined) {
+    throw new Error(`--peer "${text}": takes name='command with {port} {upstream}'`);
+  }
+  return contender(
+    name,
+    (port, upstream) =>
+      command.trim().split(/\s+/).map((word) =>
+        word.replaceAll("{port}", String(port)).replaceAll("{upstream}", upstream)
+      ),
+  );
+}
+
+function contender(
+  name: string,
+  command: (port: number, upstream: string) => string[],
+  connect = true,
+): Contender {
+  return {
+    name,
+    start(upstream) {
+      const port = freePort();
+      const address = `127.0.0.1:${port}`;
+      return startProcess(command(port, upstream), { name, address, connect });
+    },
+  };
+}
+
+interface Configuration {
+  readonly text: (port: number, upstream: string, directory: string) => string;
+  readonly args: (file: string) => string[];
+  /** HAProxy 2 speaks no CONNECT: it forwards bytes. */
+  readonly connect: boolean;
+}
+
+const KNOWN: Readonly<Record<string, Configuration>> = {
+  haproxy: {
+    text: (port, upstream) =>
+      `global
+  maxconn 6000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen bench
+  bind 127.0.0.1:${port}
+  server upstream ${upstream}
+`,
+    args: (file) => ["-db", "-f", file],
+    connect: false,
+  },
+  squid: {
+    text: (port, upstream, directory) =>
+      `http_port 127.0.0.1:${port}
+acl loopback_client src 127.0.0.1
+acl upstream_port port ${upstream.split(":")[1]}
+acl to_upstream dst 127.0.0.1
+http_access allow loopback_client to_upstream upstream_port
+http_access deny all
+cache deny all
+access_log none
+cache_log /dev/null
+cache_store_log none
+pid_filename none
+coredump_dir ${directory}
+max_filedescriptors 16384
+shutdown_lifetime 0 seconds
+`,
+    args: (file) => ["-N", "-f", file],
+    connect: true,
+  },
+  tinyproxy: {
+    text: (port, upstream) =>
+      `Port ${port}
+Listen 127.0.0.1
+Allow 127.0.0.1
+ConnectPort ${upstream.split(":")[1]}
+MaxClients 6000
+Timeout 3600
+LogLevel Critical
+`,
+    args: (file) => ["-d", "-c", file],
+    connect: true,
+  },
+};
+
+function known(name: string, { text, args, connect }: Configuration, directory: string): Contender {
+  return contender(name, (port, upstream) => {
+    const file = `${directory}/${name}-${port}.conf`;
+    Deno.writeTextFileSync(file, text(port, upstream, directory));
+    return [name, ...args(file)];
+  }, connect);
+}

@@ -1,0 +1,3 @@
+module api-server-proxy/bench/load
+
+go 1.22

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What a job may ask for; each returns operations and bytes.
+var workloads = map[string]func(Job) (int64, int64, error){
+	"connections": connections,
+	"round-trips": roundTrips,
+	"held-trips":  heldTrips,
+	"down":        bulkDown,
+	"up":          bulkUp,
+	"hold":        hold,
+	"release":     release,
+	"first":       first,
+}
+
+// connections opens a tunnel, sends a byte there and back, closes it, and so on.
+func connections(job Job) (int64, int64, error) {
+	return repeat(job, func() (func() error, error) {
+		message, answer := echoMessage(1)
+		return func() error {
+			conn, err := openTunnel(job)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			return roundTrip(conn, message, answer)
+		}, nil
+	})
+}
+
+// roundTrips sends messages there and back, one after the other on each tunnel.
+func roundTrips(job Job) (int64, int64, error) {
+	conns, err := openAll(job)
+	defer closeAll(conns)
+	if err != nil {
+		return 0, 0, err
+	}
+	return roundTripsOn(conns, job)
+}
+
+// heldTrips does the same on the tunnels that are held: to open them costs nothing here.
+func heldTrips(job Job) (int64, int64, error) {
+	job.Parallel = len(held)
+	return roundTripsOn(held, job)
+}
+
+func roundTripsOn(conns []net.Conn, job Job) (int64, int64, error) {
+	var next atomic.Int64
+	return repeat(job, func() (func() error, error) {
+		conn := conns[next.Add(1)-1]
+		message, answer := echoMessage(job.MessageBytes)
+		return func() error { return roundTrip(conn, message, answer) }, nil
+	})
+}
+
+// repeat runs as many loops at once as the job says, until its end has come.
+func repeat(job Job, start func() (func() error, error)) (int64, int64, error) {
+	var done, begun atomic.Int64
+	var failure atomic.Value
+	var group sync.WaitGroup
+	deadline := time.Now().Add(time.Duration(job.Seconds * float64(time.Second)))
+	for range job.Parallel {
+		step, err := start()
+		if err != nil {
+			return 0, 0, err
+		}
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for failure.Load() == nil && time.Now().Before(deadline) {
+				if job.Operations > 0 && begun.Add(1) > job.Operations {
+					return
+				}
+				if err := step(); err != nil {
+					failure.CompareAndSwap(nil, err.Error())
+					return
+				}
+				done.Add(1)
+			}
+		}()
+	}
+	group.Wait()
+	return done.Load(), done.Load() * int64(job.MessageBytes), asError(failure.Load())
+}
+
+// bulkDown reads what the upstream writes.
+func bulkDown(job Job) (int64, int64, error) {
+	var readBytes atomic.Int64
+	err := flow(job, source, func(conn net.Conn, buffer []byte) error {
+		count, err := conn.Read(buffer)
+		readBytes.Add(int64(count))
+		return err
+	})
+	return 0, readBytes.Load(), err
+}
+
+// bulkUp writes what the upstream reads, and counts what has come there.
+func bulkUp(job Job) (int64, int64, error) {
+	before := sunkBytes.Load()
+	err := flow(job, sink, func(conn net.Conn, buffer []byte) error {
+		_, err := conn.Write(buffer)
+		return err
+	})
+	return 0, sunkBytes.Load() - before, err
+}
+
+func flow(job Job, mode byte, step func(net.Conn, []byte) error) error {
+	conns, err := openAll(job)
+	defer closeAll(conns)
+	if err != nil {
+		return err
+	}
+	var failure atomic.Value
+	var group sync.WaitGroup
+	deadline := time.Now().Add(time.Duration(job.Seconds * float64(time.Second)))
+	for _, conn := range conns {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			buffer := make([]byte, bulkBytes)
+			_, err := conn.Write([]byte{mode})
+			for err == nil && time.Now().Before(deadline) {
+				err = step(conn, buffer)
+			}
+			if err != nil {
+				failure.CompareAndSwap(nil, err.Error())
+			}
+		}()
+	}
+	group.Wait()
+	return asError(failure.Load())
+}

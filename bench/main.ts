@@ -1,0 +1,154 @@
+/** Several proxies in turn, round by round, in one run. See README.md. */
+import { parseArgs } from "@std/cli/parse-args";
+import { drawChart } from "./chart.ts";
+import { type Contender, findContenders } from "./contenders.ts";
+import { countAllocations, type Counts, countSystemCalls } from "./counts.ts";
+import { measureGrowth } from "./growth.ts";
+import { Load } from "./load.ts";
+import type { Running } from "./processes.ts";
+import {
+  formatCounts,
+  formatHeadroom,
+  formatTable,
+  type Report,
+  restRows,
+  type Row,
+} from "./report.ts";
+import { type AtRest, measureAtRest } from "./rest.ts";
+import { measure, type Measured, type Workload, WORKLOADS } from "./workloads.ts";
+
+const IDLE_TUNNELS = 3_000;
+const REST_ROUNDS = 3;
+const WARM_UP_SECONDS = 0.5;
+
+const HELP = `deno task bench [options]
+  --peer NAME='COMMAND with {port} {upstream}'   another proxy; may repeat
+  --base NAME        what ratios are to: liqo if it takes part, else direct
+  --rounds N         how often everything is measured: 7
+  --seconds S        how long each time: 0.6
+  --workers N,…      ours with so many workers: 1,2
+  --only ID,…        ${WORKLOADS.map(({ id }) => id).join(", ")}, rest, counts
+  --out DIR          for bench.json and chart.svg: dist
+  --growth           how cost grows, instead: growth.json and growth.svg
+PROXY_BIN names a compiled binary of ours to use instead of the source.`;
+
+const args = parseArgs(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args, {
+  string: ["peer", "base", "rounds", "seconds", "workers", "only", "out"],
+  collect: ["peer"],
+  boolean: ["growth", "help"],
+  default: { rounds: "7", seconds: "0.6", workers: "1,2", out: "dist" },
+});
+const rounds = Number(args.rounds), seconds = Number(args.seconds);
+const only = args.only?.split(",");
+const isWanted = (id: string) => only?.includes(id) ?? true;
+const binary = Deno.env.get("PROXY_BIN");
+
+if (args.help) console.log(HELP);
+else await main();
+
+async function main(): Promise<void> {
+  await Deno.mkdir(args.out, { recursive: true });
+  const directory = await Deno.makeTempDir({ prefix: "bench-" });
+  try {
+    const load = await Load.start(directory);
+    try {
+      if (args.growth) await measureGrowth(load, { binary, seconds, out: args.out });
+      else await compare(load, directory);
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+async function compare(load: Load, directory: string): Promise<void> {
+  const workers = args.workers.split(",").map(Number);
+  const contenders = await findContenders({ peers: args.peer, workers, binary, directory });
+  const names = contenders.map(({ name }) => name);
+  const base = args.base ?? (names.includes("liqo") ? "liqo" : "direct");
+  if (!names.includes(base)) throw new Error(`--base ${base}: takes ${names.join(" or ")}`);
+  const workloads = WORKLOADS.filter(({ id }) => isWanted(id));
+  const rows = workloads.length === 0 ? [] : await measureLoaded(load, contenders, workloads);
+  if (isWanted("rest")) rows.push(...await measureRest(load, contenders));
+  let systemCalls: Counts | undefined, allocations: Counts | undefined;
+  if (isWanted("counts")) {
+    systemCalls = await countSystemCalls(load, binary, directory);
+    allocations = await countAllocations(load);
+  }
+  const report: Report = {
+    ...{ base, contenders: names, rounds, seconds, rows },
+    ...{ systemCalls, allocations },
+  };
+  console.log([formatTable(report), formatHeadroom(report), formatCounts(report)].join("\n\n"));
+  await Deno.writeTextFile(`${args.out}/bench.json`, JSON.stringify(report, undefined, 1));
+  await Deno.writeTextFile(`${args.out}/chart.svg`, drawChart(report));
+}
+
+async function measureLoaded(
+  load: Load,
+  contenders: readonly Contender[],
+  workloads: readonly Workload[],
+): Promise<Row[]> {
+  await using stack = new AsyncDisposableStack();
+  const running: Running[] = [];
+  for (const contender of contenders) {
+    const proxy = stack.use(contender.start(load.upstream));
+    const { address, connect } = proxy;
+    await load.run({ workload: "first", address, connect, seconds: 15 });
+    for (const workload of workloads) await measure(load, proxy, workload, WARM_UP_SECONDS);
+    running.push(proxy);
+  }
+  const found = new Map<Workload, Map<string, Measured[]>>();
+  for (let round = 0; round < rounds; round++) {
+    note(`round ${round + 1} of ${rounds}`);
+    for (const workload of workloads) {
+      const byName = found.get(workload) ?? new Map<string, Measured[]>();
+      found.set(workload, byName);
+      // Each is first, and behind each other one, in its turn.
+      for (let i = 0; i < running.length; i++) {
+        const proxy = running[(i + round) % running.length]!;
+        const measured = await measure(load, proxy, workload, seconds);
+        byName.set(proxy.name, [...byName.get(proxy.name) ?? [], measured]);
+      }
+    }
+  }
+  return [...found].flatMap(([workload, byName]) => rowsOf(workload, byName));
+}
+
+function rowsOf({ title, workload, cpuOf }: Workload, byName: Map<string, Measured[]>): Row[] {
+  const isBulk = workload === "down" || workload === "up";
+  const values = (of: (measured: Measured) => number, entries = [...byName]) =>
+    Object.fromEntries(entries.map(([name, all]) => [name, all.map(of)]));
+  const rate: Row = {
+    title,
+    better: "higher",
+    unit: isBulk ? "bytes a second" : "a second",
+    values: values(({ rate }) => rate),
+  };
+  if (cpuOf === undefined) return [rate];
+  const proxies = [...byName].filter(([name]) => name !== "direct");
+  const cpu: Row = {
+    title: `CPU time of ${cpuOf}`,
+    better: "lower",
+    unit: "microseconds",
+    values: values(({ cpuMicroseconds }) => cpuMicroseconds, proxies),
+  };
+  return [rate, cpu];
+}
+
+async function measureRest(load: Load, contenders: readonly Contender[]): Promise<Row[]> {
+  const found: Record<string, AtRest[]> = {};
+  for (let round = 0; round < Math.min(rounds, REST_ROUNDS); round++) {
+    note(`at rest, round ${round + 1}`);
+    for (const contender of contenders) {
+      const rest = await measureAtRest(load, contender, IDLE_TUNNELS);
+      if (rest !== undefined) (found[contender.name] ??= []).push(rest);
+    }
+  }
+  return restRows(found);
+}
+
+function note(text: string): void {
+  console.error(text);
+}

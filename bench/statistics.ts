@@ -1,0 +1,25 @@
+/** Few numbers that stand for many. */
+
+/** The middle of several values, and how far they lie apart. */
+export interface Spread {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The median, with the quartiles around it. */
+export function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number) => {
+    const place = (sorted.length - 1) * part;
+    const below = sorted[Math.floor(place)] ?? NaN;
+    const above = sorted[Math.ceil(place)] ?? NaN;
+    return below + (above - below) * (place % 1);
+  };
+  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+}
+
+/** The ratio of each value to the base's of the same round. */
+export function ratios(values: readonly number[], base: readonly number[]): Spread {
+  return spread(values.map((value, round) => value / base[round]!));
+}
