@@ -28,13 +28,28 @@ func newContainer(dir string) *container {
 	return &container{dir: dir, output: transcript{grown: make(chan struct{})}}
 }
 
-// Exec runs a command until it ends.
+// Exec runs a command until it ends, in a terminal if one is asked for.
 func (c *container) Exec(ctx context.Context, _ string, command []string, in io.Reader, out, errOut io.WriteCloser,
-	_ bool, _ <-chan remotecommand.TerminalSize) error {
+	tty bool, sizes <-chan remotecommand.TerminalSize) error {
 	process := exec.CommandContext(ctx, command[0], command[1:]...)
 	process.Dir = c.dir
-	process.Stdout, process.Stderr = out, errOut
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+
+	var err error
+	if tty {
+		err = runInTerminal(process, in, out, sizes)
+	} else {
+		err = runWithPipes(process, in, out, errOut)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return utilexec.CodeExitError{Err: err, Code: exit.ExitCode()}
+	}
+	return err
+}
+
+func runWithPipes(process *exec.Cmd, in io.Reader, out, errOut io.Writer) error {
+	process.Stdout, process.Stderr = out, errOut
 	if in != nil {
 		// Copied here and not by the process itself, which would not end
 		// before its input does.
@@ -47,13 +62,7 @@ func (c *container) Exec(ctx context.Context, _ string, command []string, in io.
 			_ = stdin.Close()
 		}()
 	}
-
-	err := process.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return utilexec.CodeExitError{Err: err, Code: exit.ExitCode()}
-	}
-	return err
+	return process.Run()
 }
 
 // Attach types in at the main process and shows what it prints meanwhile. It

@@ -2,6 +2,7 @@
 import { Cluster, type ClusterOptions, KUBECTL } from "./cluster.ts";
 import { type Outcome, output, Process, run } from "./processes.ts";
 import { ProxyProcess } from "./proxy_process.ts";
+import { type Size, Terminal } from "./terminal.ts";
 
 /** Registers a test whose environment may outlive it: its pipes are read all along. */
 export function test(name: string, fn: () => Promise<void>, skip = false): void {
@@ -40,6 +41,15 @@ export class Kubectl {
   /** Starts one that goes on, such as a watch. */
   start(args: readonly string[], options: KubectlOptions = {}): Process {
     return new Process(this.#command(args, options), this.#options(options));
+  }
+
+  /** Starts one in a terminal of that size. */
+  async startInTerminal(
+    args: readonly string[],
+    size: Size,
+    options: KubectlOptions = {},
+  ): Promise<Terminal> {
+    return await Terminal.open(this.#command(args, options), size, this.#options(options));
   }
 
   #command(args: readonly string[], { kubeconfig = this.#kubeconfig }: KubectlOptions): string[] {

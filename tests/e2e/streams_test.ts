@@ -8,6 +8,9 @@ import { Environment, test } from "./environment.ts";
 /** Longer than any timeout between two messages that a proxy might have by mistake. */
 const SILENCE_MS = 20_000;
 const MIB = 1024 * 1024;
+const PROMPT = "at your command";
+const WAIT_FOR_INTERRUPT =
+  'trap "echo interrupted; exit" INT; echo waiting; while :; do sleep 0.1; done';
 
 const PROTOCOLS = [
   { protocol: "WebSocket", value: "true" },
@@ -35,6 +38,33 @@ for (const { protocol, env } of PROTOCOLS) {
     await shell.stderr.find((line) => line === "to stderr");
     await shell.write("exit 7\n");
     assertEquals(await shell.ended(), 7);
+  });
+
+  test(`kubectl exec -it over ${protocol} is a terminal: prompt, echo, size, ^C, exit code`, async () => {
+    const { kubectl, cluster } = environment;
+    // The prompt is a line of its own: lines are what a test can wait for.
+    const shell = ["exec", "-it", cluster.pod, "--", "env", `PS1=${PROMPT}\n`, "sh"];
+    const size = { rows: 40, columns: 120 };
+    await using terminal = await kubectl.startInTerminal(shell, size, { env });
+    await terminal.shows(PROMPT);
+    await terminal.type("echo $((40 + 2))\n");
+    await terminal.shows("echo $((40 + 2))");
+    await terminal.shows("42");
+
+    // Sizes come on a stream of their own, sooner or later than what is typed.
+    await terminal.type('until stty size | grep -x "40 120"; do sleep 0.1; done\n');
+    await terminal.shows("40 120");
+    await terminal.type('until stty size | grep -x "50 132"; do sleep 0.1; done\n');
+    await terminal.resize({ rows: 50, columns: 132 });
+    await terminal.shows("50 132");
+
+    // A shell loses what comes while it starts a command: this one says when it waits.
+    await terminal.type(`sh -c '${WAIT_FOR_INTERRUPT}'\n`);
+    await terminal.shows("waiting");
+    await terminal.type("\x03");
+    await terminal.shows("^Cinterrupted");
+    await terminal.type("exit 7\n");
+    assertEquals(await terminal.ended(), 7);
   });
 
   test(`kubectl exec over ${protocol} passes the end of its input on`, async () => {
