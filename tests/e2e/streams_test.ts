@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Environment, test } from "./environment.ts";
+import type { Process } from "./processes.ts";
 
 /** Longer than any timeout between two messages that a proxy might have by mistake. */
 const SILENCE_MS = 20_000;
@@ -29,6 +30,19 @@ Deno.test.afterAll(async () => {
 });
 
 for (const { protocol, env } of PROTOCOLS) {
+  test(`kubectl speaks ${protocol} where it is told to, for exec, attach and port-forward`, async () => {
+    const { kubectl, cluster } = environment;
+    const before = await webSocketRequests();
+    await kubectl.output(["exec", cluster.pod, "--", "true"], { env });
+    await kubectl.output(["attach", "-i", cluster.pod], { env });
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const ports = `:${listener.addr.port}`;
+    await using forward = kubectl.start(["port-forward", cluster.pod, ports], { env });
+    using _client = await Deno.connect({ hostname: "127.0.0.1", port: await localPort(forward) });
+    using _server = await listener.accept();
+    assertEquals(await webSocketRequests() - before, protocol === "WebSocket" ? 3 : 0);
+  });
+
   test(`kubectl exec over ${protocol} answers what is typed and tells the exit code`, async () => {
     const { kubectl, cluster } = environment;
     await using shell = kubectl.start(["exec", "-i", cluster.pod, "--", "sh"], { env });
@@ -93,8 +107,7 @@ for (const { protocol, env } of PROTOCOLS) {
     });
     const ports = `:${server.addr.port}`;
     await using forward = kubectl.start(["port-forward", cluster.pod, ports], { env });
-    const line = await forward.stdout.find((line) => line.startsWith("Forwarding from 127.0.0.1:"));
-    const [, port] = line.match(/127\.0\.0\.1:(\d+)/)!;
+    const port = await localPort(forward);
     const echoes = await Promise.all(Array.from({ length: 8 }, async () => {
       using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
       const response = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body, client });
@@ -131,6 +144,24 @@ test("every stream went through the proxy", async () => {
   const large = await proxy.logged(({ bytesUp }) => Number(bytesUp) > 50 * MIB);
   assert(large.end !== "error", `ended by ${large.endedBy}: ${large.end}`);
 });
+
+/** How many streams have been asked for over WebSocket so far, by the API server's own count. */
+async function webSocketRequests(): Promise<number> {
+  const metrics = await environment.kubectl.output(["get", "--raw=/metrics"]);
+  // Exec and attach it translates, port-forward it tunnels. What its `websocket_streaming_requests`
+  // counts is all requests, SPDY or not.
+  const counts = metrics.matchAll(
+    /^apiserver_stream_(?:translator|tunnel)_requests_total\{.*\} (\d+)$/gm,
+  );
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/** The port at which a `kubectl port-forward` listens. */
+async function localPort(forward: Process): Promise<number> {
+  const from = /^Forwarding from 127\.0\.0\.1:(\d+)/;
+  const [, port] = (await forward.stdout.find((line) => from.test(line))).match(from)!;
+  return Number(port);
+}
 
 function onListen(): void {
   // Says nothing, where the default prints the address.
