@@ -1,4 +1,4 @@
-/** Child processes: run to the end, or kept and talked to. None outlives its test. */
+/** Child processes: run to the end, or kept and talked to. None outlives its test run. */
 
 /** Far more than anything here takes: reached only by what hangs. */
 const LIMIT_MS = 120_000;
@@ -56,7 +56,10 @@ async function type(stdin: WritableStream<Uint8Array<ArrayBuffer>>, text: string
   }
 }
 
-/** A process that runs while a test talks to it. */
+/**
+ * A process that runs while a test talks to it. Linux kills it when the thread that started it ends,
+ * the one of the test's file: not even a killed test run leaves it behind.
+ */
 export class Process implements AsyncDisposable {
   readonly stdout: Lines;
   readonly stderr: Lines;
@@ -64,9 +67,8 @@ export class Process implements AsyncDisposable {
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
 
   constructor(command: readonly string[], start: Start = {}) {
-    const [program, ...args] = command;
-    this.#child = new Deno.Command(program!, {
-      args,
+    this.#child = new Deno.Command("setpriv", {
+      args: ["--pdeathsig=KILL", "--", ...command],
       ...start,
       stdin: "piped",
       stdout: "piped",
