@@ -63,6 +63,7 @@ async function type(stdin: WritableStream<Uint8Array<ArrayBuffer>>, text: string
 export class Process implements AsyncDisposable {
   readonly stdout: Lines;
   readonly stderr: Lines;
+  readonly #name: string;
   readonly #child: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
 
@@ -74,9 +75,9 @@ export class Process implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    const name = command.join(" ");
-    this.stdout = new Lines(this.#child.stdout, () => `${name}\n${this.stderr.tail}`);
-    this.stderr = new Lines(this.#child.stderr, () => `${name}\n${this.stderr.tail}`);
+    this.#name = command.join(" ");
+    this.stdout = new Lines(this.#child.stdout, () => `${this.#name}\n${this.stderr.tail}`);
+    this.stderr = new Lines(this.#child.stderr, () => `${this.#name}\n${this.stderr.tail}`);
     this.#stdin = this.#child.stdin.getWriter();
   }
 
@@ -95,10 +96,10 @@ export class Process implements AsyncDisposable {
     return await this.ended();
   }
 
-  /** Waits for its end. @returns Its exit code. */
+  /** Waits for its end. @returns Its exit code. @throws {Error} When it goes on for far too long. */
   async ended(): Promise<number> {
-    const { code } = await this.#child.status;
-    await Promise.all([this.stdout.ended, this.stderr.ended]);
+    const end = Promise.all([this.#child.status, this.stdout.ended, this.stderr.ended]);
+    const [{ code }] = await inTime(end, () => new Error(`no end of ${this.#name}`));
     await this.#stdin.close().catch(() => {});
     return code;
   }
@@ -128,20 +129,18 @@ export class Lines {
     return this.all.slice(-20).join("\n");
   }
 
-  /** The first line that fits, as soon as it is there. @param from Lines to pass over. */
-  async find(fits: (line: string) => boolean, from = 0): Promise<string> {
-    const deadline = Promise.withResolvers<never>();
-    const timer = setTimeout(() => deadline.reject(this.#missing("in time")), LIMIT_MS);
-    try {
-      for (let next = from;; next++) {
-        while (next >= this.all.length) {
-          if (this.#over) throw this.#missing("before the end");
-          await Promise.race([this.#more.promise, deadline.promise]);
-        }
-        if (fits(this.all[next]!)) return this.all[next]!;
+  /** The first line that fits, as soon as it is there. */
+  async find(fits: (line: string) => boolean): Promise<string> {
+    return await inTime(this.#find(fits), () => this.#missing("in time"));
+  }
+
+  async #find(fits: (line: string) => boolean): Promise<string> {
+    for (let next = 0;; next++) {
+      while (next >= this.all.length) {
+        if (this.#over) throw this.#missing("before the end");
+        await this.#more.promise;
       }
-    } finally {
-      clearTimeout(timer);
+      if (fits(this.all[next]!)) return this.all[next]!;
     }
   }
 
@@ -165,5 +164,16 @@ export class Lines {
   #wake(): void {
     this.#more.resolve();
     this.#more = Promise.withResolvers();
+  }
+}
+
+/** Waits for a promise, but not for ever. @param late What to throw then. */
+async function inTime<T>(promise: Promise<T>, late: () => Error): Promise<T> {
+  const deadline = Promise.withResolvers<never>();
+  const timer = setTimeout(() => deadline.reject(late()), LIMIT_MS);
+  try {
+    return await Promise.race([promise, deadline.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
