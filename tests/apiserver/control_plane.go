@@ -58,6 +58,8 @@ func startControlPlane(o options, f files, store *embed.Etcd) (controlPlane, err
 		"--advertise-address=192.0.2.1",
 		"--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=10.96.0.0/16",
+		// Without it an orderly end waits for open watches, a minute long.
+		"--shutdown-watch-termination-grace-period=10s",
 		"--etcd-servers=http://" + store.Clients[0].Addr().String(),
 		"--tls-cert-file=" + f.servingCert,
 		"--tls-private-key-file=" + f.servingKey,

@@ -81,6 +81,11 @@ export class Cluster implements AsyncDisposable {
     await this.#process.stop("SIGKILL");
   }
 
+  /** Asks it to end in order and waits until it has. @returns Its exit code. */
+  async terminate(): Promise<number> {
+    return await this.#process.stop("SIGTERM");
+  }
+
   /** Starts it again, on the same port and with the same data. */
   async restart(): Promise<void> {
     const port = Number(this.address.split(":").at(-1));
