@@ -1,8 +1,17 @@
 /** Our proxy as users run it: a process with flags, a log and signals. */
 import { Process } from "./processes.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-const ENVIRONMENT = "API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT";
+const ROOT = new URL("../../", import.meta.url).pathname;
+/** As the task `start` runs it. */
+const FROM_SOURCE = [
+  "run",
+  "--no-prompt",
+  "--v8-flags=--max-semi-space-size=4",
+  "--allow-net",
+  "--allow-env=API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT",
+  `--allow-read=${ROOT}lib,${ROOT}std,/proc/self/fd`,
+  `${ROOT}main.ts`,
+];
 
 /** A line of the proxy's log. */
 export type LogLine = Readonly<Record<string, unknown>>;
@@ -11,8 +20,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export function proxyCommand(...args: string[]): string[] {
   const binary = Deno.env.get("PROXY_BIN");
   if (binary !== undefined) return [binary, ...args];
-  const permissions = ["--no-prompt", "--allow-net", `--allow-env=${ENVIRONMENT}`];
-  return [Deno.execPath(), "run", ...permissions, MAIN, ...args];
+  return [Deno.execPath(), ...FROM_SOURCE, ...args];
 }
 
 /** How to start it. */
@@ -21,8 +29,6 @@ export interface ProxyOptions {
   readonly prefix?: readonly string[];
   readonly host?: string;
   readonly port?: number;
-  /** Where it tells its health; without it, it does not. */
-  readonly adminPort?: number;
   readonly flags?: readonly string[];
 }
 
@@ -31,19 +37,22 @@ export class ProxyProcess implements AsyncDisposable {
   readonly #process: Process;
   /** Where it listens, `host:port`. */
   readonly address: string;
+  /** Where it tells its health and numbers, `host:port`. */
+  readonly adminAddress: string;
 
-  private constructor(process: Process, address: string) {
+  private constructor(process: Process, { address, admin }: LogLine) {
     this.#process = process;
-    this.address = address;
+    this.address = String(address);
+    this.adminAddress = String(admin);
   }
 
   /** Starts it and waits until it listens. */
   static async start(options: ProxyOptions): Promise<ProxyProcess> {
-    const { prefix = [], host = "127.0.0.1", port = 0, adminPort = "off", flags = [] } = options;
-    const addresses = [`--host=${host}`, `--port=${port}`, `--admin-port=${adminPort}`];
+    const { prefix = [], host = "127.0.0.1", port = 0, flags = [] } = options;
+    const addresses = [`--host=${host}`, `--port=${port}`, "--admin-port=0"];
     const process = new Process([...prefix, ...proxyCommand(...addresses, ...flags)]);
     const line = await process.stderr.find((line) => parse(line)?.msg === "listening");
-    return new ProxyProcess(process, String(parse(line)!.address));
+    return new ProxyProcess(process, parse(line)!);
   }
 
   /** What clients put into `proxy-url`. */

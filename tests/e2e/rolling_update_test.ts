@@ -1,67 +1,87 @@
 /** A rolling update of the proxy itself while people work through it. */
 import { assert, assertEquals } from "@std/assert";
-import { getAvailablePort } from "@std/net/get-available-port";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Backend, Balancer } from "./balancer.ts";
-import { Cluster, INFORMERS, SERVER } from "./cluster.ts";
+import { Cluster, INFORMERS } from "./cluster.ts";
 import { Kubectl, test } from "./environment.ts";
 import { Process } from "./processes.ts";
-import { ProxyProcess } from "./proxy_process.ts";
+import { type LogLine, ProxyProcess } from "./proxy_process.ts";
 
 const WATCHES = 10;
 const REQUESTS_AT_ONCE = 4;
-/** Every tenth of a second one line: done long before the drain is, and never quiet meanwhile. */
-const BUSY_LINES = 50;
-const BUSY_COMMAND =
-  `i=0; while [ $i -lt ${BUSY_LINES} ]; do echo $i; i=$((i + 1)); sleep 0.1; done`;
+/** What each ready proxy must serve before a replacement, and again after it, however slowly. */
+const REQUESTS_IN_PHASE = 10;
+/** Only short requests call the API server so: the proxies' logs tell who served how many. */
+const SHORT_AUTHORITY = "kubernetes.default:443";
+const BUSY_EXECS = 3;
+/** Counts aloud, never quiet, until it is told to stop. */
+const COUNT = "for ((i = 0;; i++)); do echo $i; read -t 0.1 && exit; done";
+const POLL_MS = 100;
 
-test("a rolling update fails no request, cuts no busy exec and moves each watch once at most", async () => {
+test("a rolling update fails no request, cuts no busy exec and moves each watch once at most for each proxy that goes", async () => {
   await using cluster = await Cluster.start();
   using balancer = new Balancer();
   const replicas = [await startReplica(cluster, balancer), await startReplica(cluster, balancer)];
   await using cleanup = new AsyncDisposableStack();
-  for (const { proxy } of replicas) cleanup.use(proxy);
+  const proxies = replicas.map(({ proxy }) => cleanup.use(proxy));
 
   const kubeconfig = await cluster.kubeconfig(balancer.url);
   const kubectl = new Kubectl(kubeconfig, await cluster.scratch());
-  const exec = ["exec", cluster.pod, "--"];
   await using informers = new Process([
     INFORMERS,
     `-kubeconfig=${kubeconfig}`,
     `-count=${WATCHES}`,
   ]);
-  await informers.stdout.find((line) => JSON.parse(line).seen === "");
+  const dials = async (seen: string): Promise<number[]> =>
+    JSON.parse(await informers.stdout.find((line) => JSON.parse(line).seen === seen)).dials;
+  let dialsBefore = await dials("");
 
-  const load = new Load();
-  for (let i = 0; i < REQUESTS_AT_ONCE; i++) load.repeat(await shortRequest(cluster, balancer));
-  load.repeat(async () => assertEquals(await kubectl.output([...exec, "echo", "hi"]), "hi\n"));
+  const [requests, execs] = [new Load(), new Load()];
+  for (let i = 0; i < REQUESTS_AT_ONCE; i++) requests.repeat(await shortRequest(cluster, balancer));
+  execs.repeat(async () => {
+    assertEquals(await kubectl.output(["exec", cluster.pod, "--", "echo", "hi"]), "hi\n");
+  });
 
   for (const [i, { proxy, backend }] of replicas.entries()) {
     const successor = await startReplica(cluster, balancer);
-    cleanup.use(successor.proxy);
-    // One for each replica that is ready now.
-    const busy = [1, 2, 3].map(() => kubectl.start([...exec, "sh", "-c", BUSY_COMMAND]));
-    for (const process of busy) {
-      cleanup.use(process);
-      await process.stdout.find((line) => line === "0");
-    }
+    proxies.push(cleanup.use(successor.proxy));
+    await Promise.all(proxies.slice(i).map(serveMore));
+    // Not through the balancer: they are to be on the very proxy that goes.
+    const kubeconfig = await cluster.kubeconfig(proxy.url);
+    const busy = Array.from({ length: BUSY_EXECS }, () => {
+      const count = ["exec", "-i", cluster.pod, "--", "bash", "-c", COUNT];
+      return cleanup.use(kubectl.start(count, { kubeconfig }));
+    });
+    await Promise.all(busy.map((process) => process.stdout.find((line) => line === "0")));
 
-    assertEquals(await proxy.terminate(), 0);
-    balancer.remove(backend);
-
+    const terminated = proxy.terminate();
+    while (await tunnels(proxy) > BUSY_EXECS) await sleep(POLL_MS);
     for (const process of busy) {
+      await process.write("stop\n");
       assertEquals(await process.ended(), 0);
-      assertEquals(process.stdout.all.length, BUSY_LINES);
+      assertEquals(process.stdout.all, process.stdout.all.map((_, i) => String(i)));
     }
+    assertEquals(await terminated, 0);
+    assertEquals((await proxy.logged(({ msg }) => msg === "drained")).cut, 0);
+    balancer.remove(backend);
+    await Promise.all(proxies.slice(i + 1).map(serveMore));
+
     const name = `after-update-${i + 1}`;
     await kubectl.output(["create", "configmap", name]);
-    const report = await informers.stdout.find((line) => JSON.parse(line).seen === name);
-    const { mostDials } = JSON.parse(report);
-    assert(mostDials <= 1 + i + 1, `a watch has connected ${mostDials} times`);
+    const dialsNow = await dials(name);
+    const moves = dialsNow.map((count, watch) => count - dialsBefore[watch]!);
+    assert(Math.max(...moves) === 1, `the watches have connected again so often: ${moves}`);
+    dialsBefore = dialsNow;
   }
 
-  const { failures, successes } = await load.stop();
+  assertEquals((await execs.stop()).failures, []);
+  const { failures, successes } = await requests.stop();
   assertEquals(failures, []);
-  assert(successes > 0);
+  // No client has tried twice: every tunnel of a short request is one that went well.
+  await informers.stop();
+  await Promise.all(proxies.slice(replicas.length).map((proxy) => proxy.terminate()));
+  const served = proxies.map((proxy) => proxy.log.filter(isShortRequest).length);
+  assertEquals(served.reduce((sum, count) => sum + count), successes, `served: ${served}`);
 });
 
 interface Replica {
@@ -70,13 +90,30 @@ interface Replica {
 }
 
 async function startReplica(cluster: Cluster, balancer: Balancer): Promise<Replica> {
-  const adminPort = getAvailablePort();
-  const lifecycle = ["--shutdown-delay=2s", "--drain-timeout=10s"];
-  const flags = ["--admin-host=127.0.0.1", ...lifecycle, "--upstream", cluster.address];
-  const proxy = await ProxyProcess.start({ adminPort, flags });
-  const backend = { address: proxy.address, readyUrl: `http://127.0.0.1:${adminPort}/readyz` };
+  // The delay is that of the manifests.
+  const lifecycle = ["--shutdown-delay=5s", "--drain-timeout=15s"];
+  const proxy = await ProxyProcess.start({ flags: [...lifecycle, "--upstream", cluster.address] });
+  const backend = { address: proxy.address, readyUrl: `http://${proxy.adminAddress}/readyz` };
   await balancer.add(backend);
   return { proxy, backend };
+}
+
+/** How many tunnels that proxy has, by its own metrics. */
+async function tunnels(proxy: ProxyProcess): Promise<number> {
+  const response = await fetch(`http://${proxy.adminAddress}/metrics`);
+  const [, count] = (await response.text()).match(/^api_server_proxy_tunnels_active (\d+)$/m)!;
+  return Number(count);
+}
+
+function isShortRequest({ msg, authority }: LogLine): boolean {
+  return msg === "tunnel" && authority === SHORT_AUTHORITY;
+}
+
+/** Waits until that proxy has served a phase's short requests more than now. */
+async function serveMore(proxy: ProxyProcess): Promise<void> {
+  const wanted = proxy.log.filter(isShortRequest).length + REQUESTS_IN_PHASE;
+  let served = 0;
+  await proxy.logged((line) => isShortRequest(line) && ++served === wanted);
 }
 
 /** A request over a connection of its own, made with Deno's own client. */
@@ -85,7 +122,10 @@ async function shortRequest(cluster: Cluster, balancer: Balancer): Promise<() =>
   const headers = { authorization: `Bearer ${await cluster.token("admin")}` };
   return async () => {
     using client = Deno.createHttpClient({ caCerts, proxy: { url: balancer.url } });
-    const response = await fetch(`${SERVER}/api/v1/namespaces/default`, { client, headers });
+    const response = await fetch(`https://${SHORT_AUTHORITY}/api/v1/namespaces/default`, {
+      client,
+      headers,
+    });
     assertEquals((await response.json()).metadata.name, "default");
   };
 }

@@ -28,10 +28,9 @@ import (
 )
 
 type report struct {
-	Seen        string `json:"seen"`        // the ConfigMap; empty in the first report
-	Clients     int    `json:"clients"`     // that have seen it
-	MostDials   int64  `json:"mostDials"`   // connections that one client has opened so far
-	OldResponse bool   `json:"oldResponse"` // whether any response was not HTTP/2
+	Seen        string  `json:"seen"`        // the ConfigMap; empty in the first report
+	Dials       []int64 `json:"dials"`       // connections that each client has opened so far
+	OldResponse bool    `json:"oldResponse"` // whether any response was not HTTP/2
 }
 
 func main() {
@@ -59,7 +58,7 @@ func run(kubeconfig, namespace string, count int) error {
 			return err
 		}
 	}
-	all.report("", count)
+	all.report("")
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -118,14 +117,14 @@ func (all *watchers) add(object any) {
 	clients := all.seen[name]
 	all.mu.Unlock()
 	if clients == len(all.dials) {
-		all.report(name, clients)
+		all.report(name)
 	}
 }
 
-func (all *watchers) report(seen string, clients int) {
-	r := report{Seen: seen, Clients: clients, OldResponse: all.oldResponse.Load()}
+func (all *watchers) report(seen string) {
+	r := report{Seen: seen, OldResponse: all.oldResponse.Load()}
 	for i := range all.dials {
-		r.MostDials = max(r.MostDials, all.dials[i].Load())
+		r.Dials = append(r.Dials, all.dials[i].Load())
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(r)
 }
