@@ -1,6 +1,6 @@
 /** Clients of other makes through the proxy: client-go, curl, JavaScript and Python. */
 import { assertEquals } from "@std/assert";
-import { CACHE, INFORMERS, SERVER } from "./cluster.ts";
+import { CACHE, INFORMERS } from "./cluster.ts";
 import { Environment, test } from "./environment.ts";
 import { output, Process } from "./processes.ts";
 
@@ -31,11 +31,7 @@ test(`${TUNNELS} client-go clients list and watch over HTTP/2, each in a tunnel 
 
 for (const version of ["--http1.1", "--http2"]) {
   test(`curl ${version} verifies the API server's own certificate through the proxy`, async () => {
-    const { cluster, proxy } = environment;
-    const token = `Authorization: Bearer ${await cluster.token("admin")}`;
-    const flags = ["--silent", "--show-error", "--fail", "--noproxy", "", version];
-    const way = ["--proxy", proxy.url, "--cacert", cluster.ca, "--header", token];
-    const answer = await output(["curl", ...flags, ...way, `${SERVER}/api/v1/namespaces/default`]);
+    const answer = await output(await environment.curl("/api/v1/namespaces/default", version));
     assertEquals(JSON.parse(answer).metadata.name, "default");
   });
 }

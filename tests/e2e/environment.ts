@@ -1,5 +1,5 @@
 /** What most tests start from: a cluster, a proxy in front of it and a kubectl that goes through. */
-import { Cluster, type ClusterOptions, KUBECTL } from "./cluster.ts";
+import { Cluster, type ClusterOptions, KUBECTL, SERVER } from "./cluster.ts";
 import { type Outcome, output, Process, run } from "./processes.ts";
 import { ProxyProcess } from "./proxy_process.ts";
 import { type Size, Terminal } from "./terminal.ts";
@@ -86,6 +86,14 @@ export class Environment implements AsyncDisposable {
     const environment = new Environment(cluster, proxy, kubeconfig, await cluster.scratch());
     stack.move();
     return environment;
+  }
+
+  /** The command that gets a path of the API with curl, through the proxy. */
+  async curl(path: string, ...flags: string[]): Promise<string[]> {
+    const token = `Authorization: Bearer ${await this.cluster.token("admin")}`;
+    const way = ["--noproxy", "", "--proxy", this.proxy.url, "--cacert", this.cluster.ca];
+    const common = ["--silent", "--show-error", "--fail", ...way, "--header", token];
+    return ["curl", ...common, ...flags, `${SERVER}${path}`];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Environment, test } from "./environment.ts";
-import type { Process } from "./processes.ts";
+import { Process } from "./processes.ts";
 
 /** Longer than any timeout between two messages that a proxy might have by mistake. */
 const SILENCE_MS = 20_000;
@@ -92,8 +92,7 @@ for (const { protocol, env } of PROTOCOLS) {
     const { kubectl, cluster } = environment;
     await using logs = kubectl.start(["logs", "-f", cluster.pod]);
     await using attached = kubectl.start(["attach", "-i", cluster.pod], { env });
-    await attached.write(`typed over ${protocol}\n`);
-    await attached.stdout.find((line) => line === `typed over ${protocol}`);
+    await echoes(attached, `typed over ${protocol}`);
     await logs.stdout.find((line) => line === `typed over ${protocol}`);
     await attached.write("and more\n");
     await logs.stdout.find((line) => line === "and more");
@@ -127,16 +126,21 @@ for (const { protocol, env } of PROTOCOLS) {
   });
 }
 
-test("exec sessions that say nothing for a while stay up", async () => {
+test("exec sessions and a watch that say nothing for a while stay up", async () => {
   const { kubectl, cluster } = environment;
-  await Promise.all(PROTOCOLS.map(async ({ env }) => {
-    await using shell = kubectl.start(["exec", "-i", cluster.pod, "--", "cat"], { env });
-    await shell.write("before\n");
-    await shell.stdout.find((line) => line === "before");
-    await new Promise((resolve) => setTimeout(resolve, SILENCE_MS));
-    await shell.write("after\n");
-    await shell.stdout.find((line) => line === "after");
-  }));
+  await using processes = new AsyncDisposableStack();
+  const cat = ["exec", "-i", cluster.pod, "--", "cat"];
+  const shells = PROTOCOLS.map(({ env }) => processes.use(kubectl.start(cat, { env })));
+  // Only this one's connection is silent indeed: kubectl sends a ping every few seconds.
+  const watchPods = await environment.curl("/api/v1/pods?watch=true", "--http1.1", "--no-buffer");
+  const watch = processes.use(new Process(watchPods));
+  await watch.stdout.find((line) => line.includes('"ADDED"'));
+  await Promise.all(shells.map((shell) => echoes(shell, "before")));
+
+  await new Promise((resolve) => setTimeout(resolve, SILENCE_MS));
+  await Promise.all(shells.map((shell) => echoes(shell, "after")));
+  await kubectl.output(["label", "pod", cluster.pod, "silence=over"]);
+  await watch.stdout.find((line) => line.includes('"silence":"over"'));
 });
 
 test("every stream went through the proxy", async () => {
@@ -161,6 +165,12 @@ async function localPort(forward: Process): Promise<number> {
   const from = /^Forwarding from 127\.0\.0\.1:(\d+)/;
   const [, port] = (await forward.stdout.find((line) => from.test(line))).match(from)!;
   return Number(port);
+}
+
+/** Types a line and waits until it comes back. */
+async function echoes(process: Process, text: string): Promise<void> {
+  await process.write(`${text}\n`);
+  await process.stdout.find((line) => line === text);
 }
 
 function onListen(): void {
