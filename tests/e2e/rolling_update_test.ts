@@ -27,11 +27,20 @@ test("a rolling update fails no request, cuts no busy exec and moves each watch 
 
   const kubeconfig = await cluster.kubeconfig(balancer.url);
   const kubectl = new Kubectl(kubeconfig, await cluster.scratch());
-  await using informers = new Process([
-    INFORMERS,
-    `-kubeconfig=${kubeconfig}`,
-    `-count=${WATCHES}`,
-  ]);
+
+  // Before the watches: a proxy that closes its oldest tunnels first must pass these over. And not
+  // through the balancer, so that there are some on each proxy that goes.
+  const busy: Process[][] = [];
+  for (const proxy of proxies) {
+    const kubeconfig = await cluster.kubeconfig(proxy.url);
+    const count = ["exec", "-i", cluster.pod, "--", "bash", "-c", COUNT];
+    const start = () => cleanup.use(kubectl.start(count, { kubeconfig }));
+    busy.push(Array.from({ length: BUSY_EXECS }, start));
+  }
+  for (const { stdout } of busy.flat()) await stdout.find((line) => line === "0");
+
+  const watch = [INFORMERS, `-kubeconfig=${kubeconfig}`, `-count=${WATCHES}`];
+  await using informers = new Process(watch);
   const dials = async (seen: string): Promise<number[]> =>
     JSON.parse(await informers.stdout.find((line) => JSON.parse(line).seen === seen)).dials;
   let dialsBefore = await dials("");
@@ -46,17 +55,10 @@ test("a rolling update fails no request, cuts no busy exec and moves each watch 
     const successor = await startReplica(cluster, balancer);
     proxies.push(cleanup.use(successor.proxy));
     await Promise.all(proxies.slice(i).map(serveMore));
-    // Not through the balancer: they are to be on the very proxy that goes.
-    const kubeconfig = await cluster.kubeconfig(proxy.url);
-    const busy = Array.from({ length: BUSY_EXECS }, () => {
-      const count = ["exec", "-i", cluster.pod, "--", "bash", "-c", COUNT];
-      return cleanup.use(kubectl.start(count, { kubeconfig }));
-    });
-    await Promise.all(busy.map((process) => process.stdout.find((line) => line === "0")));
 
     const terminated = proxy.terminate();
     while (await tunnels(proxy) > BUSY_EXECS) await sleep(POLL_MS);
-    for (const process of busy) {
+    for (const process of busy[i]!) {
       await process.write("stop\n");
       assertEquals(await process.ended(), 0);
       assertEquals(process.stdout.all, process.stdout.all.map((_, i) => String(i)));
@@ -90,8 +92,8 @@ interface Replica {
 }
 
 async function startReplica(cluster: Cluster, balancer: Balancer): Promise<Replica> {
-  // The delay is that of the manifests.
-  const lifecycle = ["--shutdown-delay=5s", "--drain-timeout=15s"];
+  // The delay is that of the manifests; long before the timeout all that is quiet has moved.
+  const lifecycle = ["--shutdown-delay=5s", "--drain-timeout=20s"];
   const proxy = await ProxyProcess.start({ flags: [...lifecycle, "--upstream", cluster.address] });
   const backend = { address: proxy.address, readyUrl: `http://${proxy.adminAddress}/readyz` };
   await balancer.add(backend);
