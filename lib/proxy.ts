@@ -104,6 +104,7 @@ export class Proxy {
       onPhase: (connection) => this.#onPhase(connection),
     };
     this.#checkIntervalMs = checkIntervalMs(config);
+    shared.lastCheckMs[worker] = sharedClockMs();
     this.#checkTimer = setInterval(() => this.#check(performance.now()), this.#checkIntervalMs);
     void this.#accept();
   }

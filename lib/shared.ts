@@ -9,7 +9,7 @@ export interface SharedMemory {
   readonly served: readonly Int32Array[];
   /** {@linkcode CELLS} numbers each. */
   readonly metrics: readonly Float64Array[];
-  /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0 is not yet. */
+  /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0: it is not there. */
   readonly lastCheckMs: Float64Array;
   /** 1 for each upstream that can be reached, else 0. */
   readonly upstreamUp: readonly Float64Array[];

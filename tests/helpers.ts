@@ -8,7 +8,15 @@ import { createLog } from "../lib/log.ts";
 import { Proxy } from "../lib/proxy.ts";
 import { allocateShared, type SharedMemory } from "../lib/shared.ts";
 
-/** Registers a test that fails when it leaves a socket, a timer or an operation behind. */
+/** Far more than any test takes, also on a busy machine: one that hangs fails then. */
+const LIMIT_MS = 300_000;
+/** The same for one thing that a test waits for. */
+const PATIENCE_MS = 60_000;
+
+/**
+ * Registers a test that fails when it leaves a socket, a timer or an operation behind, and when it
+ * does not end.
+ */
 export function test(
   name: string,
   fn: () => void | Promise<void>,
@@ -16,12 +24,51 @@ export function test(
 ): void {
   Deno.test({
     name,
-    fn,
+    fn: () => withinLimit(fn),
     ignore: skip,
     sanitizeOps: true,
     sanitizeResources: true,
     sanitizeExit: true,
   });
+}
+
+async function withinLimit(fn: () => void | Promise<void>): Promise<void> {
+  const limit = Promise.withResolvers<never>();
+  const hangs = () => limit.reject(new Error(`it does not end within ${LIMIT_MS / 1_000} s`));
+  const timer = setTimeout(hangs, LIMIT_MS);
+  try {
+    await Promise.race([fn(), limit.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until `look` gives that: for what no event tells of. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  expected: T,
+): Promise<void> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const seen = await look();
+    if (JSON.stringify(seen) === JSON.stringify(expected)) return;
+    if (performance.now() > deadlineMs) return assertEquals(seen, expected, what);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Connects and sends that, if anything. */
+export async function connectTo({ host, port }: Authority, text = ""): Promise<Peer> {
+  const peer = new Peer(await Deno.connect({ hostname: host, port }));
+  try {
+    await peer.write(text);
+    return peer;
+  } catch (error) {
+    // Whoever listens may have closed it at once.
+    peer.close();
+    throw error;
+  }
 }
 
 /** Whether this Deno can send a RST on demand: 2.6 has no `resetAndDestroy`. */
@@ -63,11 +110,8 @@ export class TestProxy implements AsyncDisposable {
   }
 
   /** Connects and sends that, if anything. */
-  async connect(text = ""): Promise<Peer> {
-    const { host, port } = this.authority;
-    const peer = new Peer(await Deno.connect({ hostname: host, port }));
-    if (text !== "") await peer.write(text);
-    return peer;
+  connect(text = ""): Promise<Peer> {
+    return connectTo(this.authority, text);
   }
 
   /** A client whose tunnel is up, and the upstream's end of it. */
