@@ -56,12 +56,14 @@ export class Proxy {
   readonly #connections = new Set<Connection>();
   /** Those that were admitted and are not refused yet. */
   readonly #admitted = new Set<Connection>();
-  /** Those of them whose request is not complete, the oldest first. */
-  readonly #waiting = new Set<Connection>();
+  /** Those of them whose request is not complete, the oldest first, and in which round each came. */
+  readonly #waiting = new Map<Connection, number>();
   /** Those that are reading their refusal, the oldest first. */
   readonly #lingering = new Set<Connection>();
   readonly #listenerClosed = new AbortController();
   readonly #finish = Promise.withResolvers<void>();
+  /** In one round clients are only accepted; before the next one what they have sent is read. */
+  #acceptRound = 0;
   #isShuttingDown = false;
   #drain: Drain | undefined;
   #lastCheckMs = performance.now();
@@ -148,7 +150,7 @@ export class Proxy {
     };
     this.#listenerClosed.abort();
     this.#listener.close();
-    for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
+    for (const connection of this.#waiting.keys()) connection.stopWaiting(new Refusal("draining"));
     this.#finishIfDone();
     return this.#drain;
   }
@@ -162,6 +164,7 @@ export class Proxy {
     let pauseMs = 0;
     for (;;) {
       try {
+        if (this.#nextWouldBeRash()) await this.#letRead();
         this.#start(await this.#listener.accept());
         pauseMs = 0;
       } catch (error) {
@@ -176,6 +179,18 @@ export class Proxy {
     }
   }
 
+  /** Whether the next client would push out one whose request may be here, but is not read yet. */
+  #nextWouldBeRash(): boolean {
+    const [round] = this.#waiting.values();
+    return round === this.#acceptRound && this.#admission.isFull;
+  }
+
+  /** Reads come with the next turn of the event loop; its timers may come before them, once. */
+  async #letRead(): Promise<void> {
+    for (let turn = 0; turn < 2; turn++) await delay(0, this.#listenerClosed.signal);
+    this.#acceptRound++;
+  }
+
   #start(client: Deno.TcpConn): void {
     const { hostname } = client.remoteAddr as Deno.NetAddr;
     const source = normalAddress(hostname) ?? hostname;
@@ -187,7 +202,7 @@ export class Proxy {
     if (refusal === undefined) {
       this.#admitted.add(connection);
       this.#metrics.add("connections_active", 1);
-      this.#waiting.add(connection);
+      this.#waiting.set(connection, this.#acceptRound);
     }
     void connection.run(refusal);
   }
@@ -197,7 +212,7 @@ export class Proxy {
     // Whoever has its request ready goes before those who only hold a place; but who is
     // refused for its source's own limit takes nobody's place.
     if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
-      const [longestWaiting] = this.#waiting;
+      const [longestWaiting] = this.#waiting.keys();
       longestWaiting?.stopWaiting(new Refusal("too_many_connections"));
     }
     return this.#admission.enter(source);
