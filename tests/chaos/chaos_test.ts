@@ -1,8 +1,8 @@
 /** The real program under load, while everything around it breaks. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { formatAuthority } from "../../lib/authority.ts";
-import { type LogLine, test } from "../helpers.ts";
-import { eventually, Program } from "../storm/program.ts";
+import { eventually, type LogLine, test } from "../helpers.ts";
+import { Program } from "../storm/program.ts";
 import { load, type Outcome } from "./load.ts";
 import { randomFrom } from "./random.ts";
 import { Upstreams } from "./unrest.ts";

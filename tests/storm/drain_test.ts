@@ -1,9 +1,9 @@
 /** The end of the process: in order on one signal, at once on two, and not all tunnels together. */
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import type { Authority } from "../../lib/authority.ts";
-import { neverAccepts, type Peer, test, TestUpstream } from "../helpers.ts";
+import { eventually, neverAccepts, type Peer, test, TestUpstream } from "../helpers.ts";
 import { echo, headFor, many, openTunnel } from "./crowd.ts";
-import { eventually, Program } from "./program.ts";
+import { Program } from "./program.ts";
 
 /** Clients of each kind, while a drain begins. */
 interface Busy {

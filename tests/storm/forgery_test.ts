@@ -1,8 +1,8 @@
 /** Nothing that a client sends comes back in an answer, begins a log line or becomes a label. */
 import { assertEquals, assertMatch, assertNotMatch } from "@std/assert";
-import { ESTABLISHED, test, TestUpstream } from "../helpers.ts";
+import { ESTABLISHED, eventually, test, TestUpstream } from "../helpers.ts";
 import { echo } from "./crowd.ts";
-import { eventually, Program } from "./program.ts";
+import { Program } from "./program.ts";
 
 /** Stands in every attempt; nothing of ours has it. */
 const MARK = "zqxj";

@@ -6,13 +6,14 @@ import type { Authority } from "../../lib/authority.ts";
 import {
   CAN_RESET,
   connectResettable,
+  eventually,
   neverAccepts,
   nobody,
   test,
   TestUpstream,
 } from "../helpers.ts";
 import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
-import { eventually, Program, SMALL_YOUNG_GENERATION } from "./program.ts";
+import { Program, SMALL_YOUNG_GENERATION } from "./program.ts";
 
 const COUNT = 1_000;
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 /** The proxy as a process of its own, and what the kernel, its log and its metrics tell of it. */
 import { assertEquals } from "@std/assert";
 import { type Authority, parseAuthority } from "../../lib/authority.ts";
-import { type LogLine, Peer } from "../helpers.ts";
+import { connectTo, eventually, type LogLine, type Peer } from "../helpers.ts";
 
 const START = [
   "run",
@@ -82,8 +82,8 @@ export class Program implements AsyncDisposable {
   }
 
   /** Connects and sends that, if anything. */
-  async connect(text = ""): Promise<Peer> {
-    return await connectTo(this.authority, text);
+  connect(text = ""): Promise<Peer> {
+    return connectTo(this.authority, text);
   }
 
   /** All lines so far with that message. */
@@ -211,27 +211,6 @@ export class Program implements AsyncDisposable {
   #tail(): string {
     return this.log.slice(-5).map((line) => JSON.stringify(line)).join("\n");
   }
-}
-
-/** Waits until `look` gives that: for what no event tells of. */
-export async function eventually<T>(
-  what: string,
-  look: () => T | Promise<T>,
-  expected: T,
-): Promise<void> {
-  const deadlineMs = performance.now() + LIMIT_MS / 4;
-  for (;;) {
-    const seen = await look();
-    if (JSON.stringify(seen) === JSON.stringify(expected)) return;
-    if (performance.now() > deadlineMs) return assertEquals(seen, expected, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-async function connectTo({ host, port }: Authority, text: string): Promise<Peer> {
-  const peer = new Peer(await Deno.connect({ hostname: host, port }));
-  if (text !== "") await peer.write(text);
-  return peer;
 }
 
 function parseLine(text: string): LogLine {
