@@ -13,6 +13,8 @@ interface Scene {
   readonly leaver: End;
   readonly other: End;
   readonly leave: () => Promise<void>;
+  /** Resolves when the leaver has left. */
+  readonly left: Promise<void>;
   readonly way: Way;
 }
 
@@ -29,9 +31,18 @@ async function seesTheEnd(other: End): Promise<number> {
   return (await readPattern(other, pattern)).bytes;
 }
 
-/** Writes more than all buffers hold, for as long as there is somebody to write to. */
-async function writeOn(to: End): Promise<void> {
-  await writePattern(to, pattern, 64 * MIB, 64 * KIB).catch(() => {});
+/** Writes more than all buffers hold, then some more once the reader has left, if it may. */
+async function writeOn(to: End, left: Promise<void>): Promise<void> {
+  let hasLeft = false;
+  void left.then(() => hasLeft = true);
+  try {
+    for (let sent = 0, more = MIB; more > 0; sent += 64 * KIB) {
+      await to.write(pattern.at(sent, 64 * KIB));
+      if (hasLeft) more -= 64 * KIB;
+    }
+  } catch {
+    // There is nobody to write to any more.
+  }
 }
 
 const STATES: readonly State[] = [
@@ -74,8 +85,8 @@ const STATES: readonly State[] = [
   },
   {
     name: "while the other sends without end",
-    async play({ leaver, other, leave }) {
-      const writing = writeOn(other);
+    async play({ leaver, other, leave, left }) {
+      const writing = writeOn(other, left);
       for (let i = 0; i < 20; i++) await leaver.read();
       await leave();
       await seesTheEnd(other);
@@ -84,8 +95,8 @@ const STATES: readonly State[] = [
   },
   {
     name: "while both send",
-    async play({ leaver, other, leave }) {
-      const writing = writeOn(other);
+    async play({ leaver, other, leave, left }) {
+      const writing = writeOn(other, left);
       const readings = [seesTheEnd(other), readPattern(leaver, pattern)];
       await writePattern(leaver, pattern, MIB, 64 * KIB);
       await leave();
@@ -103,9 +114,9 @@ const STATES: readonly State[] = [
   },
   {
     name: "having half-closed, while the other sends without end",
-    async play({ leaver, other, leave }) {
+    async play({ leaver, other, leave, left }) {
       await leaver.closeWrite();
-      const writing = writeOn(other);
+      const writing = writeOn(other, left);
       await leaver.read();
       await leave();
       await writing;
@@ -147,8 +158,9 @@ for (const host of ["127.0.0.1", "::1"]) {
           const resettable = way === "reset" ? side : undefined;
           return withTunnel({ host, resettable, halfCloseTimeoutMs: 0 }, async (ends) => {
             const other = ends[otherSide(side)];
-            const leave = () => ends[side].leave(way);
-            await play({ leaver: ends[side], other, leave, way });
+            const left = Promise.withResolvers<void>();
+            const leave = () => ends[side].leave(way).then(left.resolve);
+            await play({ leaver: ends[side], other, leave, left: left.promise, way });
             await other.leave("close");
             const line = await ends.proxy.logged("tunnel");
             const first = otherEndedFirst && line.end === "eof" ? otherSide(side) : side;
@@ -209,9 +221,11 @@ test(
   "a tunnel in which both ways are stuck is idle, and both sides are told",
   () =>
     withTunnel({ idleTimeoutMs: 1_000 }, async ({ client, upstream, proxy }) => {
-      const writing = [writeOn(client), writeOn(upstream)];
+      const over = Promise.withResolvers<void>();
+      const writing = [writeOn(client, over.promise), writeOn(upstream, over.promise)];
       const line = await proxy.logged("tunnel");
       assertEquals([line.end, line.endedBy], ["idle", "proxy"]);
+      over.resolve();
       await Promise.all([...writing, seesTheEnd(client), seesTheEnd(upstream)]);
     }),
   { skip: !CLOSE_CANCELS_WRITES },
