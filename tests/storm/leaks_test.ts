@@ -166,18 +166,19 @@ test(`nothing is left of ${COUNT} clients that reset during the dial`, async () 
   }, ["--connect-timeout=1h"]);
 }, { skip: !CAN_RESET });
 
-test("resident memory is flat from the 2,000th to the 10,000th tunnel", async () => {
+test("resident memory is flat from the 2,000th to the 20,000th tunnel", async () => {
   await weather(
     async (program, { good }) => {
       await many(2_000, () => goodTunnel(program, good));
       const resident: number[] = [];
-      for (let tunnels = 2_000; tunnels < 10_000; tunnels += 500) {
+      for (let tunnels = 2_000; tunnels < 20_000; tunnels += 500) {
         await many(500, () => goodTunnel(program, good));
         resident.push((await program.usage()).residentBytes);
       }
       const grownBytes = median(resident.slice(-5)) - median(resident.slice(0, 5));
-      // A leak of 1.5 KiB a tunnel shows; a connection with its first buffer alone holds more.
-      assertLess(grownBytes, 8 * MIB, `MiB: ${resident.map((bytes) => Math.round(bytes / MIB))}`);
+      // The heap may take a step of some 16 MiB once. A leak of 1.5 KiB a tunnel shows; its buffers
+      // alone hold more.
+      assertLess(grownBytes, 24 * MIB, `MiB: ${resident.map((bytes) => Math.round(bytes / MIB))}`);
     },
     ["--log-level=info"],
     SMALL_YOUNG_GENERATION,
