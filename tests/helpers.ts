@@ -5,6 +5,7 @@ import { assertEquals } from "@std/assert";
 import type { Authority } from "../lib/authority.ts";
 import { type Config, parseConfig } from "../lib/config.ts";
 import { createLog } from "../lib/log.ts";
+import { Metrics, reportMetrics } from "../lib/metrics.ts";
 import { Proxy } from "../lib/proxy.ts";
 import { allocateShared, type SharedMemory } from "../lib/shared.ts";
 
@@ -131,12 +132,30 @@ export class TestProxy implements AsyncDisposable {
     }
   }
 
+  /** The value of one sample, with its labels if it has some: `name{label="value"}`. */
+  metric(sample: string): number {
+    return sampleOf(
+      reportMetrics(this.shared.metrics.map((cells) => new Metrics(cells)), []),
+      sample,
+    );
+  }
+
   /** Ends the proxy; every gauge must be back at zero then. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.proxy.cut();
     await this.proxy.finished;
     assertEquals(this.proxy.connections, 0);
+    const gauges = ["connections_active", "tunnels_active"];
+    assertEquals(gauges.map((name) => this.metric(name)), [0, 0], `${gauges}`);
   }
+}
+
+/** The value of one sample of a report; without the prefix. */
+export function sampleOf(report: string, sample: string): number {
+  const start = `api_server_proxy_${sample} `;
+  const line = report.split("\n").find((line) => line.startsWith(start));
+  if (line === undefined) throw new Error(`no ${sample} in\n${report}`);
+  return Number(line.slice(start.length));
 }
 
 /** A server that the proxy dials; closes all its connections at the end. */

@@ -1,8 +1,8 @@
 import { assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
 import { Metrics, reportMetrics } from "../lib/metrics.ts";
 import { REFUSALS } from "../lib/refusal.ts";
-import { CONNECT, nobody, test, TestUpstream } from "./helpers.ts";
-import { sampleOf, TestServer } from "./testdata/server_with_workers.ts";
+import { CONNECT, nobody, sampleOf, test, TestUpstream } from "./helpers.ts";
+import { TestServer } from "./testdata/server_with_workers.ts";
 
 /** Name, type and the names of the labels, of everything that a whole server tells. */
 const EXPECTED = [

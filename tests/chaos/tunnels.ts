@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { assertEquals } from "@std/assert";
 import type { Authority } from "../../lib/authority.ts";
 import type { Config } from "../../lib/config.ts";
-import { Metrics, reportMetrics } from "../../lib/metrics.ts";
 import type { Side } from "../../lib/tunnel.ts";
 import {
   CONNECT,
@@ -67,11 +66,8 @@ export async function withTunnel(
   await client.write(new TextEncoder().encode(CONNECT));
   const upstream = await upstreams.accept();
   const carriedBytes = (from: Side) => {
-    const report = reportMetrics([new Metrics(proxy.shared.metrics[0])], []);
     const direction = from === "client" ? "up" : "down";
-    return Number(
-      new RegExp(`tunnel_bytes_total{direction="${direction}"} (.*)`).exec(report)?.[1],
-    );
+    return proxy.metric(`tunnel_bytes_total{direction="${direction}"}`);
   };
   const limit = Promise.withResolvers<never>();
   const timer = setTimeout(() => limit.reject(new Error("the tunnel hangs")), LIMIT_MS);

@@ -10,6 +10,7 @@ import {
   eventually,
   type LogLine,
   type Peer,
+  sampleOf,
   type TestUpstream,
   Tunnel,
 } from "../helpers.ts";
@@ -118,12 +119,4 @@ export class TestServer implements AsyncDisposable {
     this.#server?.cut();
     await this.#server?.finished;
   }
-}
-
-/** The value of one sample of a report; without the prefix. */
-export function sampleOf(report: string, sample: string): number {
-  const start = `api_server_proxy_${sample} `;
-  const line = report.split("\n").find((line) => line.startsWith(start));
-  if (line === undefined) throw new Error(`no ${sample} in\n${report}`);
-  return Number(line.slice(start.length));
 }
