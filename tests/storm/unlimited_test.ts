@@ -25,12 +25,17 @@ class Clock implements Disposable {
   }
 
   /** Goes on at once, and waits until the proxy has looked at all its connections since. */
-  async pass(ms: number, { shared }: TestProxy): Promise<void> {
+  async pass(ms: number, { proxy, shared }: TestProxy): Promise<void> {
     const metrics = new Metrics(shared.metrics[0]!);
-    metrics.set("event_loop_lag_seconds", -1);
+    let isOver = false;
+    void proxy.finished.then(() => isOver = true);
     this.#aheadMs += ms;
-    const looked = () => !metrics.cells.includes(-1);
-    await eventually("the proxy has seen the time", looked, true);
+    // At its second look what came of the first one has been logged.
+    for (let look = 0; look < 2; look++) {
+      metrics.set("event_loop_lag_seconds", -1);
+      const looked = () => isOver || !metrics.cells.includes(-1);
+      await eventually("the proxy has seen the time", looked, true);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -150,10 +155,9 @@ for (const limit of LIMITS) {
     test(`${flag} unset ends at ${unsetMs / SECOND} s, not before`, async () => {
       await onStage(limit, [], async ({ proxy, tunnel }, clock, linesOf) => {
         const talking = limit.sparesBusy && talk(tunnel);
-        await clock.pass(unsetMs * 0.9, proxy);
+        await clock.pass(unsetMs * 0.8, proxy);
         assertEquals(linesOf(line), 0);
-        await clock.pass(unsetMs * 0.1, proxy);
-        await proxy.logged(String(line.msg));
+        await clock.pass(unsetMs * 0.2, proxy);
         assertEquals(linesOf(line), 1);
         await talking;
       });
@@ -164,7 +168,6 @@ for (const limit of LIMITS) {
     test(`${flags[0] ?? `${flag} unset`} is no limit: nothing ends in 30 days`, async () => {
       await onStage(limit, flags, async ({ proxy, tunnel }, clock, linesOf) => {
         await clock.pass(30 * DAY, proxy);
-        await clock.pass(SECOND, proxy);
         assertEquals(linesOf(line), 0);
         await tunnel.upstream.write("still here");
         assertEquals(await tunnel.client.readText(10), "still here");
