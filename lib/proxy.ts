@@ -21,6 +21,8 @@ const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 export const MAX_CHECK_INTERVAL_MS = 250;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
+/** After so many turns of the event loop, of a millisecond each, all that was ready has been read. */
+const READ_TURNS = 4;
 /** How long refused clients may still read when nobody else is left in a drain. */
 const LAST_LINGER_MS = 1_000;
 /** Connections that the kernel may hold until they are accepted. */
@@ -185,9 +187,9 @@ export class Proxy {
     return round === this.#acceptRound && this.#admission.isFull;
   }
 
-  /** Reads come with the next turn of the event loop; its timers may come before them, once. */
+  /** Waits until what has come from clients is read: one turn of the event loop reads only so many. */
   async #letRead(): Promise<void> {
-    for (let turn = 0; turn < 2; turn++) await delay(0, this.#listenerClosed.signal);
+    for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
     this.#acceptRound++;
   }
 
