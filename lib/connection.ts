@@ -108,6 +108,7 @@ export class Connection {
       this.#stop(new Refusal("head_timeout"), "idle");
     } else if (this.#phase === "dial") {
       this.#dial.check(nowMs);
+      if (this.#nextRead === undefined) void this.#readAhead();
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
@@ -171,11 +172,10 @@ export class Connection {
   async #reach(authority: Authority): Promise<Dialled> {
     this.#enter("dial");
     this.#context.log("debug", "dialling", () => this.#logFields());
-    void this.#readAhead();
     return await this.#context.upstreams.dial(authority, this.#dial);
   }
 
-  /** Reads on during the dial: what comes early waits in the buffer, a reset stops the dial. */
+  /** Reads on during a dial that takes long: a reset stops it, what comes early waits in the buffer. */
   async #readAhead(): Promise<void> {
     try {
       while (this.#filled < MAX_HEAD_BYTES) {

@@ -76,6 +76,7 @@ export class Tunnel {
   #directionsOpen = 2;
   #pumpsRunning = 2;
   #end: TunnelEnd | undefined;
+  #isKeptAlive = false;
   #closed = false;
   #progressSeen = NaN;
   #progressSeenMs = 0;
@@ -89,12 +90,9 @@ export class Tunnel {
     this.#sockets = { client, upstream };
     this.#limits = limits;
     this.#observer = observer;
-    for (const socket of [client, upstream]) {
-      // A peer that has vanished without a word is found out by the kernel.
-      socket.setKeepAlive(true);
-      // What has come in small parts goes out in small parts, at once.
-      socket.setNoDelay(true);
-    }
+    // What has come in small parts goes out in small parts, at once.
+    client.setNoDelay(true);
+    upstream.setNoDelay(true);
   }
 
   /** From client to upstream. */
@@ -131,6 +129,7 @@ export class Tunnel {
 
   /** Cuts the tunnel when it has been silent for too long. To be called often. */
   checkSilence(nowMs: number): void {
+    if (!this.#isKeptAlive) this.#keepAlive();
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits;
     const quietMs = this.quietMs(nowMs);
     if (this.#directionsOpen === 0 && quietMs >= DISCARD_MS) {
@@ -141,6 +140,18 @@ export class Tunnel {
       this.cut("half_close_timeout");
     } else if (idleTimeoutMs > 0 && quietMs >= idleTimeoutMs) {
       this.cut("idle");
+    }
+  }
+
+  /** Has the kernel find out a peer that has vanished without a word: needless for a short tunnel. */
+  #keepAlive(): void {
+    try {
+      this.#sockets.client.setKeepAlive(true);
+      this.#sockets.upstream.setKeepAlive(true);
+
+      this.#isKeptAlive = true;
+    } catch {
+      // Deno sets nothing while a write waits; meanwhile the kernel finds it out by that.
     }
   }
 

@@ -8,6 +8,7 @@ import {
   CONNECT,
   connectResettable,
   ESTABLISHED,
+  eventually,
   type LogLine,
   type Peer,
   test,
@@ -62,6 +63,18 @@ async function fillUp(peer: Peer): Promise<{ stuck: Promise<unknown>; sentBytes:
     if (count === undefined) return { stuck: write.catch(() => {}), sentBytes };
     sentBytes += count;
   }
+}
+
+/** What `timer_active` of /proc/net/tcp says while keep-alive runs. */
+const KEEP_ALIVE_TIMER = "02";
+
+/** The timer of the IPv4 socket whose remote port that is, as the kernel tells it. */
+async function timerOfSocketTo(port: number): Promise<string | undefined> {
+  // Not by Deno itself, which reads /proc only with all permissions there are.
+  const { stdout } = await new Deno.Command("cat", { args: ["/proc/net/tcp"] }).output();
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const rows = new TextDecoder().decode(stdout).split("\n").map((row) => row.trim().split(/\s+/));
+  return rows.find((row) => row[2]?.endsWith(remote))?.[5]?.slice(0, 2);
 }
 
 test("tunnel gives the upstream first what came behind the head", async () => {
@@ -233,6 +246,18 @@ tunnelTest(
     assertLess(sentBytes, 48 * MIB);
   },
   { halfCloseTimeoutMs: 0 },
+);
+
+tunnelTest(
+  "lets the kernel find out a peer that has vanished, on both sides",
+  async (tunnel) => {
+    for (const { conn } of [tunnel.client, tunnel.upstream]) {
+      const peer = conn.localAddr as Deno.NetAddr;
+      await eventually("keep-alive timer", () => timerOfSocketTo(peer.port), KEEP_ALIVE_TIMER);
+    }
+  },
+  {},
+  { skip: Deno.build.os !== "linux" },
 );
 
 tunnelTest("does not wait for more before it passes on what it has", async (tunnel) => {
