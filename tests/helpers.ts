@@ -202,6 +202,18 @@ export class TestUpstream implements Disposable {
   }
 }
 
+/** Listens there again, as soon as Deno has given the port back and nobody else has it. */
+export async function listenOnceFree({ host, port }: Authority): Promise<TestUpstream> {
+  for (;;) {
+    try {
+      return new TestUpstream(host, port);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      await new Promise((go) => setTimeout(go, 5));
+    }
+  }
+}
+
 /** Both ends of a tunnel. */
 export class Tunnel implements Disposable {
   constructor(readonly client: Peer, readonly upstream: Peer) {}

@@ -1,9 +1,16 @@
 /** The whole proxy with its admin server, one worker. `tests/workers_test.ts` has several. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { getAvailablePort } from "@std/net/get-available-port";
-import type { Authority } from "../lib/authority.ts";
 import { serve } from "../lib/serve.ts";
-import { CONNECT, ESTABLISHED, nobody, Peer, test, TestUpstream } from "./helpers.ts";
+import {
+  CONNECT,
+  ESTABLISHED,
+  listenOnceFree,
+  nobody,
+  Peer,
+  test,
+  TestUpstream,
+} from "./helpers.ts";
 import { configOf, TestServer } from "./testdata/server_with_workers.ts";
 
 function flagsFor(upstream: TestUpstream, ...more: string[]): string[] {
@@ -72,7 +79,7 @@ test("serve() sees by its probes that an upstream is up, goes down and comes bac
   await test.metricIs(sample, 0);
   assertEquals((await test.get("/readyz/upstream")).status, 503);
   await test.logged("upstream is down");
-  using _second = new TestUpstream(host, port);
+  using _second = await listenOnceFree({ host, port });
   await test.metricIs(sample, 1);
   await test.logged("upstream is up again");
   assertEquals((await test.get("/readyz/upstream")).status, 200);
@@ -111,18 +118,6 @@ test("serve() names the admin address that is taken, and gives the other port ba
   );
   using _listener = await listenOnceFree(free);
 });
-
-/** Deno gives a port back a little after `close()`. */
-async function listenOnceFree({ host, port }: Authority): Promise<TestUpstream> {
-  for (;;) {
-    try {
-      return new TestUpstream(host, port);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      await new Promise((go) => setTimeout(go, 5));
-    }
-  }
-}
 
 test("serve() ends though a scraper has sent half a request or reads nothing", async () => {
   using upstream = new TestUpstream();
