@@ -27,3 +27,15 @@ Deno.test("README tells every answer with its status and phrase", () => {
     assert(row !== undefined, `${status} ${phrase}`);
   }
 });
+
+Deno.test("README tells every log line", () => {
+  const lib = new URL("../lib/", import.meta.url);
+  const sources = [...Deno.readDirSync(lib)].map(({ name }) =>
+    Deno.readTextFileSync(new URL(name, lib))
+  );
+  const call = /\blog\((?:"\w+"|level), "([^"]+)"/gi;
+  const logged = sources.flatMap((text) => [...text.matchAll(call)].map(([, msg]) => msg!));
+  assert(logged.includes("tunnel") && logged.includes("refused"));
+  const told = new Set(ROWS.map(([first]) => first));
+  for (const msg of logged) assert(told.has(msg), msg);
+});

@@ -1,0 +1,70 @@
+/** Prometheus' own parser and linter read what /metrics answers. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { find, inRoot, isMissing } from "../deploy/tools.ts";
+import { output, run } from "../e2e/processes.ts";
+import { CONNECT, test, TestUpstream } from "../helpers.ts";
+import { TestServer } from "../testdata/server_with_workers.ts";
+
+const PROMLINT = inRoot(".cache/promlint");
+
+const skip = isMissing("promlint", { "Go": find("go") !== undefined });
+if (!skip) {
+  Deno.test.beforeAll(async () => {
+    const cwd = inRoot("tests/monitoring/promlint");
+    await output(["go", "build", "-o", PROMLINT, "."], { cwd, limitMs: 600_000 });
+  });
+}
+
+for (const workers of [1, 2]) {
+  test(
+    `/metrics under load pleases Prometheus' parser and linter: ${workers} worker(s)`,
+    async () => {
+      using upstream = new TestUpstream();
+      const flags = [`--upstream=127.0.0.1:${upstream.authority.port}`, `--workers=${workers}`];
+      await using test = await TestServer.start([...flags, "--allowed-hosts=api:443,else:1"]);
+      using tunnels = new DisposableStack();
+      let isOver = false;
+      async function load(): Promise<void> {
+        while (!isOver) {
+          const tunnel = await test.tunnel(upstream);
+          await tunnel.client.write("x".repeat(1_000));
+          await tunnel.upstream.read(1_000);
+          if (Math.random() < 0.5) tunnels.use(tunnel);
+          else tunnel[Symbol.dispose]();
+          using refused = await test.connect(CONNECT.replaceAll("api", "no"));
+          await refused.readText();
+        }
+      }
+      async function scrape(): Promise<void> {
+        for (let i = 0; i < 10; i++) {
+          const { body } = await test.get("/metrics");
+          const { code, stdout, stderr } = await run([PROMLINT, "-print"], { stdin: body });
+          assertEquals({ code, stderr }, { code: 0, stderr: "" }, body);
+          assertStringIncludes(stdout, "api_server_proxy_connect_duration_seconds histogram \n");
+          assertStringIncludes(stdout, "api_server_proxy_requests_total counter code\n");
+        }
+      }
+      await Promise.all([load(), scrape().finally(() => isOver = true)]);
+    },
+    { skip },
+  );
+}
+
+const WRONG = {
+  "not the text format": "a{b=} 1\n",
+  "not the text format: a sample twice":
+    "# TYPE a counter\na_total 1\n# TYPE a counter\na_total 1\n",
+  "a counter without _total": "# HELP a_x Help.\n# TYPE a_x counter\na_x 1\n",
+  "no help": "# TYPE a gauge\na 1\n",
+  "a unit that is not a base unit":
+    "# HELP a_milliseconds Help.\n# TYPE a_milliseconds gauge\na_milliseconds 1\n",
+  "buckets that shrink":
+    '# HELP h Help.\n# TYPE h histogram\nh_bucket{le="1"} 3\nh_bucket{le="2"} 2\n' +
+    'h_bucket{le="+Inf"} 3\nh_sum 1\nh_count 3\n',
+};
+
+for (const [what, text] of Object.entries(WRONG)) {
+  test(`promlint does find what is wrong: ${what}`, async () => {
+    assertEquals((await run([PROMLINT], { stdin: text })).code, 1);
+  }, { skip });
+}
