@@ -4,6 +4,15 @@ import { find, inRoot } from "./tools.ts";
 
 /** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */
 const PODMAN = ["podman", ...(find("runc") ? ["--runtime=runc"] : [])];
+/** As under Pod Security `restricted`, and more; the limits are what not every kernel gives by itself. */
+const CONFINED = [
+  ...["--pull=never", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL"],
+  ...[
+    "--security-opt=no-new-privileges",
+    "--ulimit=nofile=10000:10000",
+    "--ulimit=nproc=9000:9000",
+  ],
+];
 const DENO_IMAGE = "docker.io/denoland/deno";
 const BASE_IMAGE = "gcr.io/distroless/cc-debian12:nonroot";
 const IMAGE = "localhost/api-server-proxy:test";
@@ -21,11 +30,19 @@ async function firstLine(command: readonly string[]): Promise<string | undefined
 const denoVersion = await firstLine([...PODMAN, "images", "--format={{.Tag}}", DENO_IMAGE]);
 const base = await firstLine([...PODMAN, "images", "--format={{.ID}}", BASE_IMAGE]);
 
+/** Where no container can be started, podman itself fails; else it finds no such program. */
+async function canRun(): Promise<boolean> {
+  if (base === undefined) return false;
+  const nothing = [...CONFINED, "--rm", "--network=none", BASE_IMAGE, "/nothing"];
+  return (await run([...PODMAN, "run", ...nothing])).code === 127;
+}
+
 /** What the image is built and run with, and whether it is there. */
 export const WANTS: Record<string, boolean> = {
   "buildah and podman": HAS_TOOLS,
   [`a local ${DENO_IMAGE}`]: denoVersion !== undefined,
   [`a local ${BASE_IMAGE}`]: base !== undefined,
+  "containers that start": await canRun(),
 };
 
 /** Builds the image with no network; layers that are up to date are kept. */
@@ -59,13 +76,11 @@ export interface ContainerOptions {
   readonly hosts?: Record<string, string>;
 }
 
-/** The command that runs the image under `restricted` Pod Security, and more. */
+/** The command that runs the image. */
 function command(args: readonly string[], options: ContainerOptions): string[] {
   const { entrypoint, user, memory, network = "host", hosts = {} } = options;
   return [
-    ...[...PODMAN, "run", "--pull=never", "--read-only", "--read-only-tmpfs=false"],
-    ...["--cap-drop=ALL", "--security-opt=no-new-privileges", `--network=${network}`],
-    ...["--ulimit=nofile=10000:10000", "--ulimit=nproc=9000:9000"],
+    ...[...PODMAN, "run", ...CONFINED, `--network=${network}`],
     ...(entrypoint ? [`--entrypoint=${entrypoint}`] : []),
     ...(user ? [`--user=${user}`] : []),
     ...(memory ? [`--memory=${memory}`, `--memory-swap=${memory}`] : []),
