@@ -5,13 +5,15 @@ import { output } from "../e2e/processes.ts";
 import { test } from "../helpers.ts";
 import { CHART, HELM, only, parseYaml, type Resource } from "./helm.ts";
 import { liqoSources } from "./liqo.ts";
-import { find, inRoot, isMissing, readText } from "./tools.ts";
+import { find, inRoot, isMissing, moduleSources, readText } from "./tools.ts";
 
 const skip = isMissing("apply", { helm: HELM !== undefined, go: find("go") !== undefined });
 
 const MANIFEST = inRoot("deploy/api-server-proxy.yaml");
 /** Of Liqo's sources. */
 const CRD = "charts/liqo-crds/crds/ipam.liqo.io_ips.yaml";
+
+const PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 
 /** A cluster with Liqo's CRD and a namespace in which Pod Security `restricted` is enforced. */
 async function prepare(): Promise<Environment> {
@@ -67,6 +69,13 @@ async function chartForAnyVersion({ cluster }: Environment): Promise<string> {
   const metadata = await Deno.readTextFile(`${chart}/Chart.yaml`);
   await Deno.writeTextFile(`${chart}/Chart.yaml`, metadata.replace(/^kubeVersion:.*$/m, ""));
   return chart;
+}
+
+/** Runs what a person would copy, with our kubectl and helm. */
+async function shell({ kubeconfig }: Environment, command: string): Promise<string> {
+  const path = `${inRoot(".cache")}:${HELM!.slice(0, HELM!.lastIndexOf("/"))}`;
+  const env = { KUBECONFIG: kubeconfig, PATH: `${path}:${Deno.env.get("PATH")}` };
+  return await output(["sh", "-c", command], { cwd: inRoot(""), env });
 }
 
 async function admit({ kubectl }: Environment, pod: Resource) {
@@ -133,10 +142,7 @@ test("chart installs, its notes' command makes the IP, and it uninstalls", async
   assertEquals(await ips(), []);
 
   const command = notes.split("\n").find((line) => line.includes("helm upgrade"))!.trim();
-  const path = `${HELM!.slice(0, HELM!.lastIndexOf("/"))}:${inRoot(".cache")}`;
-  const upgraded = await output(["sh", "-c", command.replace("CHART", chart)], {
-    env: { KUBECONFIG: kubeconfig, PATH: `${path}:${Deno.env.get("PATH")}` },
-  });
+  const upgraded = await shell(environment, command.replace("CHART", chart));
   const service = await kubectl.output(["get", "service", "-nliqo", "-ojson"]);
   const { clusterIP } = only(JSON.parse(service).items, "Service").spec;
   assertMatch(clusterIP, /^10\.96\./);
@@ -163,4 +169,29 @@ test("chart's second upgrade finds the Service's address by itself", async () =>
   const jsonpath = "-ojsonpath={.items[*].spec.clusterIP}{.items[*].spec.ip}";
   const service = await kubectl.output(["get", "service", "-nliqo", jsonpath]);
   assertEquals(await kubectl.output(["get", "ips.ipam.liqo.io", "-nliqo", jsonpath]), service);
+}, { skip });
+
+test("ServiceMonitor and alerts are what the Prometheus operator takes", async () => {
+  await using environment = await prepare();
+  const { kubectl, kubeconfig } = environment;
+  const crds = `${await moduleSources(PROMETHEUS_OPERATOR)}/example/prometheus-operator-crd`;
+  for (const name of ["servicemonitors", "prometheusrules"]) {
+    const crd = `${crds}/monitoring.coreos.com_${name}.yaml`;
+    await kubectl.output(["apply", "--server-side", `--filename=${crd}`]);
+    const established = ["wait", "--for=condition=Established"];
+    await kubectl.output([...established, `crd/${name}.monitoring.coreos.com`]);
+  }
+  const chart = await chartForAnyVersion(environment);
+  const helm = [HELM!, `--kubeconfig=${kubeconfig}`, "--namespace=liqo"];
+  await output([...helm, "install", "proxy", chart, "--set=serviceMonitor.enabled=true"]);
+  const manifest = await output([...helm, "get", "manifest", "proxy"]);
+  assertStringIncludes(manifest, "kind: ServiceMonitor");
+  await assertAsWritten(environment, await parseYaml(manifest));
+  await assertNoDiff(environment, manifest);
+
+  const [, command] = /```sh\n([^`]*)```/.exec(readText("deploy/monitoring/README.md"))!;
+  await shell(environment, command!);
+  const rules = ["get", "prometheusrule", "api-server-proxy", "-nliqo", "-ojson"];
+  const [written] = await parseYaml(readText("deploy/monitoring/alerts.yaml"));
+  assertEquals(JSON.parse(await kubectl.output(rules)).spec, written);
 }, { skip });

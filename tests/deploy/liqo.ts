@@ -1,17 +1,13 @@
 /** How Liqo's chart starts its proxy, and what it must answer then. */
 import { output } from "../e2e/processes.ts";
-import { inRoot } from "./tools.ts";
+import { inRoot, moduleSources } from "./tools.ts";
 
 /** The release of Liqo that the manifests are held against. */
 const MODULE = "github.com/liqotech/liqo@v1.1.2";
 
-/** Where that release's sources are; Go fetches them when need be. */
+/** Where that release's chart is. */
 export async function liqoSources(): Promise<string> {
-  // Away from here, for no module of ours is meant.
-  const { Dir } = JSON.parse(
-    await output(["go", "mod", "download", "-json", MODULE], { cwd: "/" }),
-  );
-  return `${Dir}/deployments/liqo`;
+  return `${await moduleSources(MODULE)}/deployments/liqo`;
 }
 
 /** Of deployments/liqo/templates/liqo-proxy-deployment.yaml, with the values of its chart; liqo_test.ts holds it. */

@@ -1,4 +1,5 @@
 /** The tools that the tests of deploy/ need, and what to do without them. */
+import { output } from "../e2e/processes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -31,4 +32,10 @@ export function isMissing(tests: string, wants: Record<string, boolean>): boolea
   const absent = Object.keys(wants).filter((what) => !wants[what]);
   if (absent.length > 0) console.warn(`${tests}: skipped for want of ${absent.join(", ")}`);
   return absent.length > 0;
+}
+
+/** Where the sources of a Go module are, `path@version`; Go fetches them when need be. */
+export async function moduleSources(module: string): Promise<string> {
+  // Away from here, for no module of ours is meant.
+  return JSON.parse(await output(["go", "mod", "download", "-json", module], { cwd: "/" })).Dir;
 }
