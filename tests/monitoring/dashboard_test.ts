@@ -8,7 +8,7 @@ import { TestServer } from "../testdata/server_with_workers.ts";
 
 /** Prometheus' own tool. */
 const PROMTOOL = find("promtool");
-const skip = isMissing("alerts", { "promtool (see CONTRIBUTING)": PROMTOOL !== undefined });
+const skip = isMissing("alerts", { "promtool, of Prometheus": PROMTOOL !== undefined });
 const ALERTS = readText("deploy/monitoring/alerts.yaml");
 const README = readText("README.md");
 
