@@ -28,10 +28,18 @@ const LAST_LINGER_MS = 1_000;
 /** Connections that the kernel may hold until they are accepted. */
 const ACCEPT_BACKLOG = 1_024;
 
+/** What has become of the clients when it ended. */
+export interface Drained {
+  readonly durationMs: number;
+  /** Those that were being served when it began. */
+  readonly connections: number;
+  readonly closedQuiet: number;
+  readonly cut: number;
+}
+
 /** How the end is going. */
 interface Drain {
   readonly sinceMs: number;
-  /** Those that were being served when it began. */
   readonly connections: number;
   closedQuiet: number;
   cut: number;
@@ -42,7 +50,7 @@ export class Proxy {
   /** Where it listens. */
   readonly address: Deno.NetAddr;
   /** Resolves once it has been shut down and the last connection is gone. */
-  readonly finished: Promise<void>;
+  readonly finished: Promise<Drained>;
   readonly #config: Config;
   readonly #log: Log;
   readonly #listener: Deno.TcpListener;
@@ -63,7 +71,7 @@ export class Proxy {
   /** Those that are reading their refusal, the oldest first. */
   readonly #lingering = new Set<Connection>();
   readonly #listenerClosed = new AbortController();
-  readonly #finish = Promise.withResolvers<void>();
+  readonly #finish = Promise.withResolvers<Drained>();
   /** In one round clients are only accepted; before the next one what they have sent is read. */
   #acceptRound = 0;
   #isShuttingDown = false;
@@ -97,6 +105,7 @@ export class Proxy {
       probeIntervalMs: config.probeIntervalMs,
       isSelf: (conn) => isSameListener(this.address, conn),
       log,
+      isTeller: worker === 0,
       up: shared.upstreamUp[worker]!,
     });
     this.#context = {
@@ -130,9 +139,7 @@ export class Proxy {
   async shutDown(): Promise<void> {
     if (this.#isShuttingDown) return;
     this.#isShuttingDown = true;
-    const { shutdownDelayMs, drainTimeoutMs } = this.#config;
-    this.#log("info", "shutting down", { shutdownDelayMs, drainTimeoutMs });
-    await delay(shutdownDelayMs, this.#listenerClosed.signal);
+    await delay(this.#config.shutdownDelayMs, this.#listenerClosed.signal);
     this.#startDrain();
   }
 
@@ -277,8 +284,7 @@ export class Proxy {
     this.#context.upstreams.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;
     const durationMs = Math.round(performance.now() - sinceMs);
-    this.#log("info", "drained", { durationMs, connections, closedQuiet, cut });
-    this.#finish.resolve();
+    this.#finish.resolve({ durationMs, connections, closedQuiet, cut });
   }
 }
 

@@ -76,7 +76,10 @@ export async function serve(
     upstreams: config.upstreams.map(formatAuthority),
     version,
   });
-  const finished = server.finished.then(() => admin?.close());
+  const finished = server.finished.then((drained) => {
+    log("info", "drained", { ...drained });
+    return admin?.close();
+  });
   return {
     address: server.address,
     adminAddress: admin?.address,
@@ -84,7 +87,11 @@ export async function serve(
     get isShuttingDown() {
       return server.isShuttingDown;
     },
-    shutDown: () => void server.shutDown(),
+    shutDown() {
+      const { shutdownDelayMs, drainTimeoutMs } = config;
+      if (!server.isShuttingDown) log("info", "shutting down", { shutdownDelayMs, drainTimeoutMs });
+      void server.shutDown();
+    },
     cut: () => server.cut(),
   };
 }

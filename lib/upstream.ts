@@ -55,6 +55,8 @@ export interface UpstreamsOptions {
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
   readonly log: Log;
+  /** Whether to tell the operator of what probes find: of several workers one does. */
+  readonly isTeller: boolean;
   /** Set to 1 for each upstream that can be reached, else to 0. */
   readonly up: Float64Array;
 }
@@ -189,9 +191,10 @@ export class Upstreams {
       this.#probes.delete(probe);
     }
     if (this.#isClosed || isDown(target) === wasDown) return;
+    const { log, isTeller } = this.#options;
     const fields = { upstream: formatAuthority(target.authority), reason };
-    if (wasDown) this.#options.log("info", "upstream is up again", fields);
-    else this.#options.log("error", "upstream is down", fields);
+    if (wasDown) log(isTeller ? "info" : "debug", "upstream is up again", fields);
+    else log(isTeller ? "error" : "debug", "upstream is down", fields);
   }
 }
 

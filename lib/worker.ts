@@ -2,7 +2,7 @@
 /// <reference lib="deno.worker" />
 import type { Config } from "./config.ts";
 import { createLog, createSink } from "./log.ts";
-import { Proxy } from "./proxy.ts";
+import { type Drained, Proxy } from "./proxy.ts";
 import type { SharedMemory } from "./shared.ts";
 
 /** What a worker is told. */
@@ -21,7 +21,7 @@ export type FromWorker =
   | { readonly kind: "cannotListen"; readonly reason: string }
   | { readonly kind: "log"; readonly lines: string }
   /** The last message: all connections are gone. */
-  | { readonly kind: "finished"; readonly failure: string | undefined };
+  | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
 
 const tell = (message: FromWorker) => self.postMessage(message);
 
@@ -57,8 +57,9 @@ function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
     return tell({ kind: "cannotListen", reason: (error as Error).message });
   }
   tell({ kind: "listening", address: proxy.address });
-  void proxy.finished.then(() => sink.flush()).then(() => {
-    tell({ kind: "finished", failure });
+  void proxy.finished.then(async (drained) => {
+    await sink.flush();
+    tell({ kind: "finished", drained, failure });
     self.close();
   });
 }

@@ -2,6 +2,7 @@
 import type { Config } from "./config.ts";
 import { delay } from "./delay.ts";
 import type { Log } from "./log.ts";
+import type { Drained } from "./proxy.ts";
 import { forgetWorker, type SharedMemory } from "./shared.ts";
 import type { FromWorker, ToWorker } from "./worker.ts";
 
@@ -28,10 +29,12 @@ export class Workers {
   /** Where all of them listen. */
   readonly address: Deno.NetAddr;
   /** Resolves once they have been shut down and the last connection is gone. */
-  readonly finished: Promise<void>;
+  readonly finished: Promise<Drained>;
   readonly #options: WorkersOptions;
   readonly #live = new Map<Worker, number>();
   readonly #finish = Promise.withResolvers<void>();
+  /** Of each worker that has ended in order. */
+  readonly #drained: Drained[] = [];
   readonly #shutdown = new AbortController();
   readonly #gone = new AbortController();
   #restarts = 0;
@@ -39,7 +42,10 @@ export class Workers {
   private constructor(options: WorkersOptions, first: Worker, address: Deno.NetAddr) {
     this.#options = options;
     this.address = address;
-    this.finished = this.#finish.promise.then(() => this.#gone.abort());
+    this.finished = this.#finish.promise.then(() => {
+      this.#gone.abort();
+      return sumOf(this.#drained);
+    });
     this.#adopt(first, 0);
   }
 
@@ -105,7 +111,10 @@ export class Workers {
     this.#live.set(worker, index);
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") this.#options.write(data.lines);
-      else if (data.kind === "finished") this.#onEnd(worker, index, data.failure);
+      else if (data.kind === "finished") {
+        if (this.isShuttingDown) this.#drained.push(data.drained);
+        this.#onEnd(worker, index, data.failure);
+      }
     };
     worker.onerror = (event) => {
       event.preventDefault();
@@ -144,6 +153,17 @@ export class Workers {
     }
     if (this.#live.size === 0) this.#finish.resolve();
   }
+}
+
+/** What several drains come to, at the same time. */
+function sumOf(drains: readonly Drained[]): Drained {
+  const sum = (count: keyof Drained) => drains.reduce((sum, drain) => sum + drain[count], 0);
+  return {
+    durationMs: Math.max(0, ...drains.map(({ durationMs }) => durationMs)),
+    connections: sum("connections"),
+    closedQuiet: sum("closedQuiet"),
+    cut: sum("cut"),
+  };
 }
 
 /** Starts one worker and waits until it listens. */

@@ -93,7 +93,6 @@ test("proxy takes no limit for 0", async () => {
   });
   using tunnel = await proxy.tunnel(upstream);
   void proxy.proxy.shutDown();
-  await proxy.logged("shutting down");
   await tunnel.client.write("still here");
   assertEquals(await tunnel.upstream.readText(10), "still here");
   tunnel[Symbol.dispose]();
@@ -161,10 +160,9 @@ test("shutDown() cuts busy tunnels when the drain timeout is over", async () => 
   await using proxy = new TestProxy({ upstreams: [upstream.authority], drainTimeoutMs: 200 });
   using tunnel = await proxy.tunnel(upstream);
   void proxy.proxy.shutDown();
-  await proxy.proxy.finished;
+  const { connections, closedQuiet, cut } = await proxy.proxy.finished;
   const { end, endedBy } = await proxy.logged("tunnel");
   assertEquals({ end, endedBy }, { end: "drain", endedBy: "proxy" });
-  const { connections, closedQuiet, cut } = await proxy.logged("drained");
   assertEquals({ connections, closedQuiet, cut }, { connections: 1, closedQuiet: 0, cut: 1 });
   await tunnel.client.end();
 });
@@ -175,14 +173,13 @@ test("shutDown() spreads the ends of quiet tunnels over the drain timeout", asyn
   const tunnels: Tunnel[] = [];
   for (let i = 0; i < 20; i++) tunnels.push(await proxy.tunnel(upstream));
   void proxy.proxy.shutDown();
-  await proxy.proxy.finished;
+  const { closedQuiet, cut } = await proxy.proxy.finished;
   const ends = proxy.lines.filter((line) => line.msg === "tunnel");
   assert(ends.every((line) => line.end === "drain"));
   const times = ends.map((line) => Date.parse(line.time as string));
   const together = times.map((at) => times.filter((other) => Math.abs(other - at) < 100).length);
   // The first second's share goes together: that long it takes to see that they are quiet.
   assert(together.filter((count) => count > 8).length < 10, `ended together: ${together}`);
-  const { closedQuiet, cut } = await proxy.logged("drained");
   assertEquals({ closedQuiet, cut }, { closedQuiet: 20, cut: 0 });
   for (const tunnel of tunnels) tunnel[Symbol.dispose]();
 });

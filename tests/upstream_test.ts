@@ -13,6 +13,7 @@ function upstreams(options: Partial<UpstreamsOptions>): Upstreams & Disposable {
     probeIntervalMs: 0,
     isSelf: () => false,
     log: () => {},
+    isTeller: true,
     up: new Float64Array(options.authorities?.length ?? 0),
     ...options,
   });

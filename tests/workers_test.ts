@@ -117,7 +117,6 @@ test("workers: at the signal all drain, and the last to end ends the proxy", asy
   const kept: Tunnel[] = [];
   for (let i = 0; i < 20; i++) kept.push(tunnels.use(await test.tunnel(upstream)));
   test.server.shutDown();
-  await Promise.all([test.logged("shutting down", 1), test.logged("shutting down", 2)]);
   assertEquals((await test.get("/readyz")).status, 503);
   for (const { client, upstream } of kept) {
     await client.write("?");
@@ -125,7 +124,11 @@ test("workers: at the signal all drain, and the last to end ends the proxy", asy
   }
   tunnels.dispose();
   await test.server.finished;
-  assertEquals(test.lines.filter(({ msg }) => msg === "tunnel").length, 20);
+  const linesOf = (name: string) => test.lines.filter(({ msg }) => msg === name);
+  assertEquals(linesOf("tunnel").length, 20);
+  assertEquals(linesOf("shutting down").length, 1);
+  assertEquals(linesOf("drained").map(({ connections, cut }) => [connections, cut]), [[20, 0]]);
+  assertEquals(test.lines.at(-1)?.msg, "drained");
 });
 
 test("workers: a second signal cuts the tunnels of all, and each is logged", async () => {

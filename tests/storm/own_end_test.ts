@@ -16,6 +16,7 @@ test("a dial to a port where nobody listens is refused, from whichever port it c
     probeIntervalMs: 0,
     isSelf: () => false,
     log: () => {},
+    isTeller: true,
     up: new Float64Array(1),
   });
   for (let i = 0; i < DIALS; i++) {
