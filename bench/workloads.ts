@@ -30,6 +30,13 @@ export const WORKLOADS: readonly Workload[] = [
     messageBytes: 512,
     cpuOf: "a round trip",
   },
+  {
+    id: "messages",
+    title: "4 KiB there and back, 64 tunnels",
+    workload: "round-trips",
+    parallel: 64,
+    messageBytes: 4096,
+  },
   { id: "down-1", title: "bulk down, 1 tunnel", workload: "down", parallel: 1 },
   { id: "up-1", title: "bulk up, 1 tunnel", workload: "up", parallel: 1 },
   { id: "down-8", title: "bulk down, 8 tunnels", workload: "down", parallel: 8 },

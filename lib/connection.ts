@@ -1,18 +1,12 @@
 /** One client, from its first byte to its log line. */
 import { type Authority, formatAuthority } from "./authority.ts";
+import { firstBuffer } from "./buffers.ts";
 import { type ConnectRequest, ConnectRequestParser, MAX_HEAD_BYTES } from "./connect_request.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { Refusal, refusalResponse, REFUSALS } from "./refusal.ts";
-import {
-  isReset,
-  QUIET_BUFFER_BYTES,
-  Tunnel,
-  type TunnelEnd,
-  type TunnelLimits,
-  writeAll,
-} from "./tunnel.ts";
+import { isReset, Tunnel, type TunnelEnd, type TunnelLimits, writeAll } from "./tunnel.ts";
 import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
@@ -63,7 +57,7 @@ export class Connection {
   #isStopped = false;
   #lingers = true;
   /** All bytes from the client up to the tunnel; the first `#filled` are valid. Most heads fit. */
-  #buffer = new Uint8Array(QUIET_BUFFER_BYTES);
+  #buffer = firstBuffer();
   #filled = 0;
   /** The read into the buffer that nobody has counted yet. */
   #nextRead: Promise<number | null> | undefined;

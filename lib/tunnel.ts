@@ -1,5 +1,7 @@
 /** Two sockets made into one: bytes copied both ways until both ways have ended. */
 
+import { bufferAfter, firstBuffer, giveBack } from "./buffers.ts";
+
 /** One end of a tunnel. */
 export type Side = "client" | "upstream";
 
@@ -42,14 +44,6 @@ export interface TunnelStart {
   /** Holds what has been received; for the tunnel to use once that has gone out. */
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
-
-/** What a quiet direction holds, while it waits for the next byte. */
-export const QUIET_BUFFER_BYTES = 1024;
-/** What a direction reads with once it has filled the quiet buffer, until it does not fill this one. */
-const BUSY_BUFFER_BYTES = 256 * 1024;
-/** Busy buffers that nobody uses just now: to make one costs as much as to fill it. */
-const spareBuffers: Uint8Array<ArrayBuffer>[] = [];
-const MAX_SPARE_BUFFERS = 16;
 
 /** Writes all bytes, calling `onBytes` for each part that has gone out. */
 export async function writeAll(
@@ -108,7 +102,7 @@ export class Tunnel {
   /** Copies until both directions have ended or the tunnel is cut; then both sockets are closed. */
   start({ answer, received, next, room, buffer }: TunnelStart): void {
     void this.#pump("client", "upstream", received, buffer, next, room);
-    void this.#pump("upstream", "client", answer, new Uint8Array(QUIET_BUFFER_BYTES));
+    void this.#pump("upstream", "client", answer, firstBuffer());
   }
 
   /** Ends the tunnel from our side, at once. */
@@ -172,12 +166,13 @@ export class Tunnel {
       if (first.length > 0) await writeAll(target, first);
       if (from === "client") this.#count(from, first.length);
       acting = from;
-      for (let reading = next;; reading = undefined) {
+      for (;;) {
         // Awaited here and not in a function of its own: it would cost a round trip a
         // promise more, and an idle tunnel the frame of a function that waits.
-        const count = await (reading ?? source.read(buffer));
+        const count = await (next ?? source.read(buffer));
         if (count === null) break;
-        const chunk = (reading === undefined ? buffer : room).subarray(0, count);
+        const chunk = (next === undefined ? buffer : room).subarray(0, count);
+        next = undefined;
         acting = to;
         const sent = await target.write(chunk);
         this.#count(from, sent);
@@ -185,7 +180,7 @@ export class Tunnel {
           await writeAll(target, chunk.subarray(sent), (count) => this.#count(from, count));
         }
         acting = from;
-        buffer = fit(buffer, count);
+        buffer = bufferAfter(buffer, count);
       }
       this.#eofs.push(from);
       acting = to;
@@ -198,6 +193,8 @@ export class Tunnel {
       else targetIsGone = !this.#closed;
     } finally {
       this.#directionsOpen--;
+      // Not what is still being read into.
+      if (next === undefined) giveBack(buffer);
     }
     if (targetIsGone) await discard(source);
     if (--this.#pumpsRunning > 0) return;
@@ -243,15 +240,6 @@ async function discard(from: Deno.TcpConn): Promise<void> {
   } catch {
     // It is gone, too, or the tunnel has been closed.
   }
-}
-
-/** What to read with after a read of so many bytes: more may be waiting only if it filled the buffer. */
-function fit(buffer: Uint8Array<ArrayBuffer>, readBytes: number): Uint8Array<ArrayBuffer> {
-  const isBusy = buffer.length === BUSY_BUFFER_BYTES;
-  if ((readBytes === buffer.length) === isBusy) return buffer;
-  if (!isBusy) return spareBuffers.pop() ?? new Uint8Array(BUSY_BUFFER_BYTES);
-  if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
-  return new Uint8Array(QUIET_BUFFER_BYTES);
 }
 
 /** Whether an error of a socket says that the peer is gone. */

@@ -1,6 +1,7 @@
 /** A tunnel holds one buffer a direction, however fast one side sends and however slow the other reads. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { QUIET_BUFFER_BYTES, Tunnel, type TunnelEnd } from "../../lib/tunnel.ts";
+import { firstBuffer } from "../../lib/buffers.ts";
+import { Tunnel, type TunnelEnd } from "../../lib/tunnel.ts";
 import { test } from "../helpers.ts";
 
 const MOST_BYTES = 256 * 1024;
@@ -68,7 +69,7 @@ for (const from of ["client", "upstream"] as const) {
     const limits = { idleTimeoutMs: 0, halfCloseTimeoutMs: 0 };
     const { promise: end, resolve: onEnd } = Promise.withResolvers<TunnelEnd>();
     const tunnel = new Tunnel(client.conn, upstream.conn, limits, { onBytes: () => {}, onEnd });
-    const [buffer, none] = [new Uint8Array(QUIET_BUFFER_BYTES), new Uint8Array()];
+    const [buffer, none] = [firstBuffer(), new Uint8Array()];
     tunnel.start({ answer: none, received: none, next: undefined, room: none, buffer });
     for (let buffers = 1; buffers <= 50; buffers++) {
       await reader.writing;
