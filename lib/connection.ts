@@ -87,7 +87,9 @@ export class Connection {
     try {
       if (refusal !== undefined) throw refusal;
       const { authority, headBytes } = await this.#readHead();
-      this.#startTunnel(await this.#reach(authority), headBytes);
+      const upstream = await this.#reach(authority);
+      if (this.#isStopped) upstream.conn.close();
+      else this.#startTunnel(upstream, headBytes);
     } catch (error) {
       // Whoever has stopped it has seen to its end.
       if (!this.#isStopped) await this.#end(error);
@@ -150,6 +152,8 @@ export class Connection {
       } catch (error) {
         throw asLeft(error);
       }
+      // Answered already: what comes now is no request any more.
+      if (this.#isStopped) throw new Left({ endedBy: "proxy", end: "eof" });
       if (count === null) {
         if (this.#filled === 0) throw new Left({ endedBy: "client", end: "eof" });
         throw new Refusal("malformed_head", "it ended before its blank line");

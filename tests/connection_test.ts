@@ -226,3 +226,28 @@ test("connection logs a tunnel when it has ended, with everything to join on", a
     end: "eof",
   });
 });
+
+test("connection that has been refused for its slowness dials nothing, whatever comes then", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({ upstreams: [upstream.authority], headerTimeoutMs: 50 });
+  using client = await proxy.connect(CONNECT.slice(0, -2));
+  assertMatch(await client.readText(), /^HTTP\/1\.1 408 /);
+  await client.write(CONNECT.slice(-2));
+  await client.closeWrite();
+  // What comes next has been dialled after whatever that could have dialled.
+  using _tunnel = await proxy.tunnel(upstream);
+  assertEquals(proxy.lines.filter(({ msg }) => msg === "dialling").length, 1);
+});
+
+test("connection that is cut just as the upstream is there leaves neither side open", async () => {
+  using upstream = new TestUpstream();
+  for (let i = 0; i < 50; i++) {
+    await using proxy = new TestProxy({ upstreams: [upstream.authority] });
+    using client = await proxy.connect(CONNECT);
+    using accepted = await upstream.accept();
+    for (let turn = 0; turn < i % 5; turn++) await Promise.resolve();
+    proxy.proxy.cut();
+    await accepted.end();
+    await client.end();
+  }
+});
