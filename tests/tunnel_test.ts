@@ -68,13 +68,24 @@ async function fillUp(peer: Peer): Promise<{ stuck: Promise<unknown>; sentBytes:
 /** What `timer_active` of /proc/net/tcp says while keep-alive runs. */
 const KEEP_ALIVE_TIMER = "02";
 
-/** The timer of the IPv4 socket whose remote port that is, as the kernel tells it. */
-async function timerOfSocketTo(port: number): Promise<string | undefined> {
+/** The timer of the proxy's own end of a connection, as the kernel tells it. */
+async function timerAtOtherEnd(
+  { localAddr, remoteAddr }: Deno.TcpConn,
+): Promise<string | undefined> {
   // Not by Deno itself, which reads /proc only with all permissions there are.
   const { stdout } = await new Deno.Command("cat", { args: ["/proc/net/tcp"] }).output();
-  const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const rows = new TextDecoder().decode(stdout).split("\n").map((row) => row.trim().split(/\s+/));
-  return rows.find((row) => row[2]?.endsWith(remote))?.[5]?.slice(0, 2);
+  const isOther = (row: readonly string[]) =>
+    row[1] === asInProc(remoteAddr) && row[2] === asInProc(localAddr);
+  return rows.find(isOther)?.[5]?.slice(0, 2);
+}
+
+/** `0100007F:1FB6`: the bytes of the IPv4 address, the last one first, and the port. */
+function asInProc(addr: Deno.Addr): string {
+  const { hostname, port } = addr as Deno.NetAddr;
+  const hex = (value: number | string, digits: number) =>
+    Number(value).toString(16).toUpperCase().padStart(digits, "0");
+  return `${hostname.split(".").reverse().map((byte) => hex(byte, 2)).join("")}:${hex(port, 4)}`;
 }
 
 test("tunnel gives the upstream first what came behind the head", async () => {
@@ -252,8 +263,7 @@ tunnelTest(
   "lets the kernel find out a peer that has vanished, on both sides",
   async (tunnel) => {
     for (const { conn } of [tunnel.client, tunnel.upstream]) {
-      const peer = conn.localAddr as Deno.NetAddr;
-      await eventually("keep-alive timer", () => timerOfSocketTo(peer.port), KEEP_ALIVE_TIMER);
+      await eventually("keep-alive timer", () => timerAtOtherEnd(conn), KEEP_ALIVE_TIMER);
     }
   },
   {},
