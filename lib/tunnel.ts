@@ -1,5 +1,4 @@
 /** Two sockets made into one: bytes copied both ways until both ways have ended. */
-
 import { bufferAfter, firstBuffer, giveBack } from "./buffers.ts";
 
 /** One end of a tunnel. */
