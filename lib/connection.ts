@@ -2,6 +2,7 @@
 import { type Authority, formatAuthority } from "./authority.ts";
 import { firstBuffer } from "./buffers.ts";
 import { type ConnectRequest, ConnectRequestParser, MAX_HEAD_BYTES } from "./connect_request.ts";
+import type { Linked, LinkedList } from "./linked_list.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
@@ -42,17 +43,20 @@ const LINGER_MS = 5_000;
 const DISCARD = new Uint8Array(16 * 1024);
 
 /** One client of the proxy. */
-export class Connection {
+export class Connection implements Linked<Connection> {
   /** The client's normalised address. */
   readonly source: string;
+  list: LinkedList<Connection> | undefined;
+  previous: Connection | undefined;
+  next: Connection | undefined;
+  readonly acceptedMs = performance.now();
   readonly #id: number;
   readonly #client: Deno.TcpConn;
   readonly #context: ConnectionContext;
-  readonly #acceptedMs = performance.now();
   readonly #maxAgeMs: number;
   readonly #dial = new Dial();
   #phase: Phase = "head";
-  #phaseSinceMs = this.#acceptedMs;
+  #phaseSinceMs = this.acceptedMs;
   /** It was ended from outside before it had a tunnel. */
   #isStopped = false;
   #lingers = true;
@@ -277,7 +281,7 @@ export class Connection {
       id: this.#id,
       source: this.source,
       authority: this.#authority && formatAuthority(this.#authority),
-      durationMs: milliseconds(performance.now() - this.#acceptedMs),
+      durationMs: milliseconds(performance.now() - this.acceptedMs),
     };
   }
 

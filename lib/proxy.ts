@@ -4,6 +4,7 @@ import { normalAddress } from "./authority.ts";
 import type { Config } from "./config.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { delay } from "./delay.ts";
+import { LinkedList } from "./linked_list.ts";
 import { onHost } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
@@ -62,18 +63,18 @@ export class Proxy {
   readonly #metrics: Metrics;
   readonly #checkIntervalMs: number;
   readonly #checkTimer: ReturnType<typeof setInterval>;
-  /** All that have a socket. */
-  readonly #connections = new Set<Connection>();
-  /** Those that were admitted and are not refused yet. */
-  readonly #admitted = new Set<Connection>();
-  /** Those of them whose request is not complete, the oldest first, and in which round each came. */
-  readonly #waiting = new Map<Connection, number>();
-  /** Those that are reading their refusal, the oldest first. */
-  readonly #lingering = new Set<Connection>();
+  /** Those that were admitted and whose request is not complete. */
+  readonly #waiting = new LinkedList<Connection>();
+  /** Those that have a tunnel, or will have one once the upstream is reached. */
+  readonly #served = new LinkedList<Connection>();
+  /** Those that are reading their refusal. */
+  readonly #lingering = new LinkedList<Connection>();
+  /** All that have a socket. A list that items move to comes before those that they leave. */
+  readonly #lists = [this.#lingering, this.#served, this.#waiting];
   readonly #listenerClosed = new AbortController();
   readonly #finish = Promise.withResolvers<Drained>();
-  /** In one round clients are only accepted; before the next one what they have sent is read. */
-  #acceptRound = 0;
+  /** What clients that were accepted before have sent has been read. */
+  #lastReadMs = 0;
   #isShuttingDown = false;
   #drain: Drain | undefined;
   #lastCheckMs = performance.now();
@@ -153,20 +154,20 @@ export class Proxy {
     if (this.#drain !== undefined) return this.#drain;
     this.#drain = {
       sinceMs: performance.now(),
-      connections: this.#admitted.size,
+      connections: this.#admittedCount,
       closedQuiet: 0,
       cut: 0,
     };
     this.#listenerClosed.abort();
     this.#listener.close();
-    for (const connection of this.#waiting.keys()) connection.stopWaiting(new Refusal("draining"));
+    for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
     this.#finishIfDone();
     return this.#drain;
   }
 
   #cutAll(drain: Drain, end: "drain" | "error" = "drain"): void {
-    drain.cut += this.#admitted.size;
-    for (const connection of this.#connections) connection.cut(end);
+    drain.cut += this.#admittedCount;
+    this.#forEach((connection) => connection.cut(end));
   }
 
   async #accept(): Promise<void> {
@@ -190,14 +191,14 @@ export class Proxy {
 
   /** Whether the next client would push out one whose request may be here, but is not read yet. */
   #nextWouldBeRash(): boolean {
-    const [round] = this.#waiting.values();
-    return round === this.#acceptRound && this.#admission.isFull;
+    const { first } = this.#waiting;
+    return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
   }
 
   /** Waits until what has come from clients is read: one turn of the event loop reads only so many. */
   async #letRead(): Promise<void> {
     for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
-    this.#acceptRound++;
+    this.#lastReadMs = performance.now();
   }
 
   #start(client: Deno.TcpConn): void {
@@ -207,11 +208,9 @@ export class Proxy {
     const connection = new Connection(id, client, source, this.#context);
     const refusal = this.#admit(source);
     this.#metrics.add("connections_total", 1);
-    this.#connections.add(connection);
     if (refusal === undefined) {
-      this.#admitted.add(connection);
       this.#metrics.add("connections_active", 1);
-      this.#waiting.set(connection, this.#acceptRound);
+      this.#waiting.add(connection);
     }
     void connection.run(refusal);
   }
@@ -221,33 +220,37 @@ export class Proxy {
     // Whoever has its request ready goes before those who only hold a place; but who is
     // refused for its source's own limit takes nobody's place.
     if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
-      const [longestWaiting] = this.#waiting.keys();
-      longestWaiting?.stopWaiting(new Refusal("too_many_connections"));
+      this.#waiting.first?.stopWaiting(new Refusal("too_many_connections"));
     }
     return this.#admission.enter(source);
   }
 
   #onPhase(connection: Connection): void {
-    this.#waiting.delete(connection);
-    if (connection.phase === "refused") this.#linger(connection);
-    if (connection.phase === "refused" || connection.phase === "closed") this.#dismiss(connection);
-    if (connection.phase !== "closed") return;
-    this.#lingering.delete(connection);
-    this.#connections.delete(connection);
-    this.#finishIfDone();
+    const { phase, list } = connection;
+    if (phase === "tunnel") return;
+    list?.remove(connection);
+    if (phase === "dial") return this.#served.add(connection);
+    if (list === this.#waiting || list === this.#served) this.#giveUpPlace(connection);
+    if (phase === "refused") this.#linger(connection);
+    else this.#finishIfDone();
   }
 
-  /** Gives back the place of one that was admitted. */
-  #dismiss(connection: Connection): void {
-    if (!this.#admitted.delete(connection)) return;
+  #giveUpPlace({ source }: Connection): void {
     this.#metrics.add("connections_active", -1);
-    this.#admission.leave(connection.source);
+    this.#admission.leave(source);
   }
 
   #linger(connection: Connection): void {
     this.#lingering.add(connection);
-    const [oldest] = this.#lingering;
-    if (this.#lingering.size > MAX_LINGERING) oldest!.cut("drain");
+    if (this.#lingering.size > MAX_LINGERING) this.#lingering.first!.cut("drain");
+  }
+
+  get #admittedCount(): number {
+    return this.#waiting.size + this.#served.size;
+  }
+
+  #forEach(act: (connection: Connection) => void): void {
+    for (const list of this.#lists) for (const connection of list) act(connection);
   }
 
   #check(nowMs: number): void {
@@ -255,7 +258,7 @@ export class Proxy {
     this.#lastCheckMs = nowMs;
     this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
     this.#shared.lastCheckMs[this.#worker] = sharedClockMs();
-    for (const connection of this.#connections) connection.check(nowMs);
+    this.#forEach((connection) => connection.check(nowMs));
     if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
   }
 
@@ -264,13 +267,13 @@ export class Proxy {
     const { drainTimeoutMs } = this.#config;
     const elapsedMs = nowMs - drain.sinceMs;
     // Who is refused now and keeps the socket open must not keep the process.
-    if (this.#admitted.size === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
+    if (this.#admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
     if (drainTimeoutMs === 0) return;
     if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
     const timeLeft = Math.max(0, 1 - elapsedMs / (drainTimeoutMs * DRAIN_SPREAD));
     const mayStay = Math.floor(drain.connections * timeLeft);
-    let surplus = this.#admitted.size - mayStay;
-    for (const connection of this.#admitted) {
+    let surplus = this.#admittedCount - mayStay;
+    for (const connection of this.#served) {
       if (surplus <= 0) break;
       if (!connection.closeIfQuiet(nowMs, "drain")) continue;
       surplus--;
@@ -279,7 +282,7 @@ export class Proxy {
   }
 
   #finishIfDone(): void {
-    if (this.#drain === undefined || this.#connections.size > 0) return;
+    if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
     clearInterval(this.#checkTimer);
     this.#context.upstreams.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;

@@ -6,6 +6,7 @@ const PURE = [
   "config.ts",
   "connect_request.ts",
   "flags.ts",
+  "linked_list.ts",
   "policy.ts",
   "refusal.ts",
   "remap.ts",
