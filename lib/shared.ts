@@ -4,7 +4,7 @@ import { CELLS, Metrics } from "./metrics.ts";
 /** One entry a worker, but for the ids. It can be sent to a worker, and is the same there. */
 export interface SharedMemory {
   /** The id of the newest connection. */
-  readonly lastId: Int32Array;
+  readonly lastId: Uint32Array;
   /** Clients being served: the total, then by a hash of their source. */
   readonly served: readonly Int32Array[];
   /** {@linkcode CELLS} numbers each. */
@@ -28,7 +28,7 @@ export function allocateShared(
   const floats = (count: number) => new Float64Array(new SharedArrayBuffer(count * 8));
   const each = <T>(make: () => T) => Array.from({ length: workers }, make);
   return {
-    lastId: ints(1),
+    lastId: new Uint32Array(new SharedArrayBuffer(4)),
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
     metrics: each(() => floats(CELLS)),
     lastCheckMs: floats(workers),

@@ -114,6 +114,15 @@ test("proxy listens on IPv6 and IPv4 alike, and counts a mapped source as IPv4",
   assertEquals((await proxy.logged("refused")).source, "127.0.0.1");
 });
 
+test("proxy numbers its connections on beyond 2 ** 31, with no sign", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({ upstreams: [upstream.authority] });
+  proxy.shared.lastId[0] = 2 ** 31;
+  const tunnel = await proxy.tunnel(upstream);
+  tunnel[Symbol.dispose]();
+  assertEquals((await proxy.logged("tunnel")).id, 2 ** 31 + 1);
+});
+
 test("shutDown() goes on serving new clients for the shutdown delay", async () => {
   using upstream = new TestUpstream();
   const delayMs = 300;
