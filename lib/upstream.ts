@@ -66,6 +66,9 @@ const PROBE_FAILURES_FOR_DOWN = 2;
 /** How long an upstream that failed is tried after all others. */
 const RETRY_PAUSE_MS = 10_000;
 
+/** Of attempts that were not aborted, for the next ones: never more than dials at once. */
+const spareControllers: AbortController[] = [];
+
 /** What is known of one upstream. */
 interface Target {
   readonly index: number;
@@ -152,7 +155,7 @@ export class Upstreams {
     dial: Dial,
     endsMs: number,
   ): Promise<Deno.TcpConn> {
-    const attempt = new AbortController();
+    const attempt = spareControllers.pop() ?? new AbortController();
     dial.begin(attempt, endsMs);
     let conn: Deno.TcpConn;
     try {
@@ -161,6 +164,7 @@ export class Upstreams {
       throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
     } finally {
       dial.end();
+      if (!attempt.signal.aborted) spareControllers.push(attempt);
     }
     const refusal = isOwnEnd(conn)
       ? new Refusal("upstream_refused")
