@@ -1,4 +1,4 @@
-import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { createLog, createSink } from "../lib/log.ts";
 import { test } from "./helpers.ts";
 
@@ -11,6 +11,33 @@ function lines(format: "json" | "text", log: (to: ReturnType<typeof createLog>) 
 test("createLog() writes one JSON object a line: time, level and message first", () => {
   const [line = ""] = lines("json", (log) => log("info", "tunnel", { id: 7, upstream: undefined }));
   assertMatch(line, /^\{"time":"\d{4}-.*Z","level":"info","msg":"tunnel","id":7\}\n$/);
+});
+
+test("createLog() writes JSON whatever the message, with fields or without", () => {
+  const written = lines("json", (log) => {
+    log("warn", 'say "no"\n');
+    log("warn", "known to nobody", { upstream: undefined });
+  });
+  assertEquals(written.map((line) => JSON.parse(line).msg), [
+    'say "no"\n',
+    "known to nobody",
+  ]);
+});
+
+test("createLog() writes the time at which each line was made", async () => {
+  const log = createLog({ level: "info", format: "json", write: (line) => written.push(line) });
+  const written: string[] = [];
+  const betweenMs: number[] = [];
+  for (let line = 0; line < 3; line++) {
+    betweenMs.push(Date.now());
+    log("info", "now");
+    while (Date.now() === betweenMs.at(-1)) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  betweenMs.push(Date.now());
+  written.forEach((line, at) => {
+    const ms = Date.parse(JSON.parse(line).time);
+    assert(betweenMs[at]! <= ms && ms <= betweenMs[at + 1]!, `${ms} of ${betweenMs}`);
+  });
 });
 
 test("createLog() leaves out what is below its level", () => {
