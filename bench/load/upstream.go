@@ -9,6 +9,7 @@ import (
 // The first byte of a connection says what the upstream does with it.
 const (
 	echo   = 'e' // sends back every byte, the first one too
+	once   = 'o' // sends back what has come with it, and closes
 	sink   = 's' // reads
 	source = 'd' // writes
 )
@@ -48,6 +49,8 @@ func serve(conn net.Conn) {
 	switch buffer[0] {
 	case echo:
 		serveEcho(conn, buffer, count)
+	case once:
+		conn.Write(buffer[:count])
 	case sink:
 		serveSink(conn)
 	case source:
