@@ -19,7 +19,7 @@ import { measure, type Measured, type Workload, WORKLOADS } from "./workloads.ts
 
 const IDLE_TUNNELS = 3_000;
 const REST_ROUNDS = 3;
-const WARM_UP_SECONDS = 0.5;
+const WARM_UP_SECONDS = 1.5;
 
 const HELP = `deno task bench [options]
   --peer NAME='COMMAND with {port} {upstream}'   another proxy; may repeat

@@ -1,7 +1,7 @@
 /** No descriptor left, thousands of silent clients: it waits and goes on. */
 import { assertLess, assertMatch } from "@std/assert";
 import { eventually, type Peer, test, TestUpstream } from "../helpers.ts";
-import { echo, goodTunnel, headFor, many } from "./crowd.ts";
+import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
 import { Program, SMALL_YOUNG_GENERATION } from "./program.ts";
 
 const FEW_DESCRIPTORS = "ulimit -n 64";
@@ -51,6 +51,24 @@ test("a good client is served among 3,000 silent ones, which are gone after --he
     // The heap keeps what it has grown by at first; then each flood finds room in it.
     assertLess(resident[7]! - resident[5]!, 24 * 2 ** 20, `${resident}`);
   }, SMALL_YOUNG_GENERATION);
+});
+
+test("metrics tell the descriptors: so many beside one a client and one a tunnel", async () => {
+  await withProxy([], async (program, { authority }) => {
+    const others = async () => {
+      const { descriptors } = await program.usage();
+      const metrics = await program.metrics();
+      return descriptors - metrics.get("api_server_proxy_connections_active")! -
+        metrics.get("api_server_proxy_tunnels_active")!;
+    };
+    const atRest = await others();
+    assertLess(atRest, 40);
+    const silent = await connectMany(program, 20);
+    const tunnels: Peer[] = [];
+    await many(100, async () => void tunnels.push(await openTunnel(program, authority)));
+    await eventually("as many others as before", others, atRest);
+    closeAll([...silent, ...tunnels]);
+  });
 });
 
 test("good clients are served behind a flood of silent ones beyond --max-connections", async () => {
