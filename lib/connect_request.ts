@@ -64,7 +64,7 @@ export class ConnectRequestParser {
       if (received[at] !== LF) continue;
       const start = this.#lineStart, end = at - 1;
       this.#lineStart = at + 1;
-      if (this.#request === undefined) this.#request = readRequestLine(received.subarray(0, end));
+      if (this.#request === undefined) this.#request = readRequestLine(received, end);
       else if (end > start) this.#readField(received, start, end);
       else return this.#finish(this.#request, at + 1);
     }
@@ -116,8 +116,10 @@ export class ConnectRequestParser {
   }
 }
 
-function readRequestLine(line: Uint8Array): RequestLine {
-  if (lastLine !== undefined && areEqual(lastLine.bytes, line)) return lastLine.means;
+/** Reads the line that ends there. */
+function readRequestLine(received: Uint8Array, end: number): RequestLine {
+  if (lastLine !== undefined && lineIs(received, end, lastLine.bytes)) return lastLine.means;
+  const line = received.subarray(0, end);
   const [, method, target, version] = REQUEST_LINE.exec(String.fromCharCode(...line)) ?? [];
   if (method === undefined || target === undefined) {
     throw malformed("the first line is not a request line");
@@ -131,10 +133,11 @@ function readRequestLine(line: Uint8Array): RequestLine {
   return means;
 }
 
-function areEqual(some: Uint8Array, others: Uint8Array): boolean {
-  if (some.length !== others.length) return false;
-  for (let at = 0; at < some.length; at++) {
-    if (some[at] !== others[at]) return false;
+/** Whether what is there up to that end is the same as those bytes. */
+function lineIs(received: Uint8Array, end: number, bytes: Uint8Array): boolean {
+  if (bytes.length !== end) return false;
+  for (let at = 0; at < end; at++) {
+    if (received[at] !== bytes[at]) return false;
   }
   return true;
 }

@@ -7,7 +7,15 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { Refusal, refusalResponse, REFUSALS } from "./refusal.ts";
-import { isReset, Tunnel, type TunnelEnd, type TunnelLimits, writeAll } from "./tunnel.ts";
+import {
+  isReset,
+  type Side,
+  Tunnel,
+  type TunnelEnd,
+  type TunnelLimits,
+  type TunnelObserver,
+  writeAll,
+} from "./tunnel.ts";
 import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
@@ -33,6 +41,7 @@ class Left extends Error {
 }
 
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection established\r\n\r\n");
+const NOTHING = new Uint8Array(0);
 /** A tunnel is at a quiet moment when no byte has gone through for so long. */
 const QUIET_MS = 1_000;
 /** By how much the greatest age of tunnels differs, so that they do not end together. */
@@ -43,7 +52,7 @@ const LINGER_MS = 5_000;
 const DISCARD = new Uint8Array(16 * 1024);
 
 /** One client of the proxy. */
-export class Connection implements Linked<Connection> {
+export class Connection implements Linked<Connection>, TunnelObserver {
   /** The client's normalised address. */
   readonly source: string;
   list: LinkedList<Connection> | undefined;
@@ -66,6 +75,8 @@ export class Connection implements Linked<Connection> {
   /** The read into the buffer that nobody has counted yet. */
   #nextRead: Promise<number | null> | undefined;
   #authority: Authority | undefined;
+  #upstream: Authority | undefined;
+  #connectMs = 0;
   #tunnel: Tunnel | undefined;
 
   constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
@@ -200,40 +211,50 @@ export class Connection implements Linked<Connection> {
       larger.set(this.#buffer);
       this.#buffer = larger;
     }
-    return this.#client.read(this.#buffer.subarray(this.#filled));
+    return this.#client.read(this.#room());
+  }
+
+  /** What is behind the bytes that have been counted. */
+  #room(): Uint8Array<ArrayBuffer> {
+    return this.#filled === 0 ? this.#buffer : this.#buffer.subarray(this.#filled);
   }
 
   #startTunnel({ conn, authority }: Dialled, headBytes: number): void {
     const { metrics } = this.#context;
-    const connectMs = performance.now() - this.#phaseSinceMs;
-    this.#tunnel = new Tunnel(this.#client, conn, this.#context, {
-      onBytes: (from, count) =>
-        metrics.addLabelled("tunnel_bytes_total", from === "client" ? "up" : "down", count),
-      onEnd: (end) => this.#onTunnelEnd(end, authority, connectMs),
-    });
+    this.#upstream = authority;
+    this.#connectMs = performance.now() - this.#phaseSinceMs;
+    this.#tunnel = new Tunnel(this.#client, conn, this.#context, this);
     this.#enter("tunnel");
     metrics.addLabelled("requests_total", "200", 1);
-    metrics.observe("connect_duration_seconds", connectMs / 1_000);
+    metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
     metrics.add("tunnels_active", 1);
     this.#tunnel.start({
       answer: ESTABLISHED,
-      received: this.#buffer.subarray(headBytes, this.#filled),
-      next: this.#nextRead,
-      room: this.#buffer.subarray(this.#filled),
+      received: this.#filled === headBytes
+        ? NOTHING
+        : this.#buffer.subarray(headBytes, this.#filled),
+      next: this.#nextRead && { count: this.#nextRead, room: this.#room() },
       buffer: this.#buffer,
     });
   }
 
-  #onTunnelEnd(end: TunnelEnd, upstream: Authority, connectMs: number): void {
+  /** For its tunnel. */
+  onBytes(from: Side, count: number): void {
+    const direction = from === "client" ? "up" : "down";
+    this.#context.metrics.addLabelled("tunnel_bytes_total", direction, count);
+  }
+
+  /** For its tunnel. */
+  onEnd(end: TunnelEnd): void {
     const { metrics, log } = this.#context;
     const { bytesUp, bytesDown } = this.#tunnel!;
     metrics.add("tunnels_active", -1);
     metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
     log("info", "tunnel", {
       ...this.#logFields(),
-      upstream: formatAuthority(upstream),
+      upstream: formatAuthority(this.#upstream!),
       status: 200,
-      connectMs: milliseconds(connectMs),
+      connectMs: milliseconds(this.#connectMs),
       bytesUp,
       bytesDown,
       ...end,

@@ -31,15 +31,20 @@ export interface TunnelObserver {
   onEnd(end: TunnelEnd): void;
 }
 
+/** A read that has begun, and what it reads into. */
+export interface ReadUnderWay {
+  readonly count: Promise<number | null>;
+  readonly room: Uint8Array;
+}
+
 /** What has happened between client and proxy before there was a tunnel. */
 export interface TunnelStart {
   /** Sent to the client in front of all else; it does not count as the tunnel's. */
   readonly answer: Uint8Array;
   /** From the client, for the upstream. */
   readonly received: Uint8Array;
-  /** The read from the client that is under way, if one is, and what it reads into. */
-  readonly next: Promise<number | null> | undefined;
-  readonly room: Uint8Array<ArrayBuffer>;
+  /** The read from the client that is under way, if one is. */
+  readonly next: ReadUnderWay | undefined;
   /** Holds what has been received; for the tunnel to use once that has gone out. */
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
@@ -99,8 +104,8 @@ export class Tunnel {
   }
 
   /** Copies until both directions have ended or the tunnel is cut; then both sockets are closed. */
-  start({ answer, received, next, room, buffer }: TunnelStart): void {
-    void this.#pump("client", "upstream", received, buffer, next, room);
+  start({ answer, received, next, buffer }: TunnelStart): void {
+    void this.#pump("client", "upstream", received, buffer, next);
     void this.#pump("upstream", "client", answer, firstBuffer());
   }
 
@@ -154,8 +159,7 @@ export class Tunnel {
     to: Side,
     first: Uint8Array,
     buffer: Uint8Array<ArrayBuffer>,
-    next?: Promise<number | null>,
-    room = buffer,
+    next?: ReadUnderWay,
   ): Promise<void> {
     const source = this.#sockets[from];
     const target = this.#sockets[to];
@@ -168,9 +172,9 @@ export class Tunnel {
       for (;;) {
         // Awaited here and not in a function of its own: it would cost a round trip a
         // promise more, and an idle tunnel the frame of a function that waits.
-        const count = await (next ?? source.read(buffer));
+        const count = await (next === undefined ? source.read(buffer) : next.count);
         if (count === null) break;
-        const chunk = (next === undefined ? buffer : room).subarray(0, count);
+        const chunk = (next === undefined ? buffer : next.room).subarray(0, count);
         next = undefined;
         acting = to;
         const sent = await target.write(chunk);

@@ -70,7 +70,7 @@ for (const from of ["client", "upstream"] as const) {
     const { promise: end, resolve: onEnd } = Promise.withResolvers<TunnelEnd>();
     const tunnel = new Tunnel(client.conn, upstream.conn, limits, { onBytes: () => {}, onEnd });
     const [buffer, none] = [firstBuffer(), new Uint8Array()];
-    tunnel.start({ answer: none, received: none, next: undefined, room: none, buffer });
+    tunnel.start({ answer: none, received: none, next: undefined, buffer });
     for (let buffers = 1; buffers <= 50; buffers++) {
       await reader.writing;
       // All that is ready has its turn: a second read would have come by now.
