@@ -167,10 +167,13 @@ function isName(name: string, bytes: Uint8Array, start: number, end: number): bo
 
 /** A host between optional blanks, or nothing but blanks. */
 function isHostValue(bytes: Uint8Array, start: number, end: number): boolean {
-  const isBlank = (at: number) => bytes[at] === SP || bytes[at] === HTAB;
-  while (start < end && isBlank(start)) start++;
-  while (start < end && isBlank(end - 1)) end--;
+  while (start < end && isBlank(bytes[start])) start++;
+  while (start < end && isBlank(bytes[end - 1])) end--;
   return consistsOf(IS_HOST_BYTE, bytes, start, end);
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === SP || byte === HTAB;
 }
 
 function malformed(what: string): Refusal {

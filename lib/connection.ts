@@ -182,10 +182,10 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     }
   }
 
-  async #reach(authority: Authority): Promise<Dialled> {
+  #reach(authority: Authority): Promise<Dialled> {
     this.#enter("dial");
     this.#context.log("debug", "dialling", () => this.#logFields());
-    return await this.#context.upstreams.dial(authority, this.#dial);
+    return this.#context.upstreams.dial(authority, this.#dial);
   }
 
   /** Reads on during a dial that takes long: a reset stops it, what comes early waits in the buffer. */

@@ -73,6 +73,9 @@ export class Proxy {
   readonly #lists = [this.#lingering, this.#served, this.#waiting];
   readonly #listenerClosed = new AbortController();
   readonly #finish = Promise.withResolvers<Drained>();
+  /** The address of the last client, and what it is in its normal spelling: most have the same. */
+  #lastHostname = "";
+  #lastSource = "";
   /** What clients that were accepted before have sent has been read. */
   #lastReadMs = 0;
   #isShuttingDown = false;
@@ -202,8 +205,7 @@ export class Proxy {
   }
 
   #start(client: Deno.TcpConn): void {
-    const { hostname } = client.remoteAddr as Deno.NetAddr;
-    const source = normalAddress(hostname) ?? hostname;
+    const source = this.#sourceOf(client);
     const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
     const connection = new Connection(id, client, source, this.#context);
     const refusal = this.#admit(source);
@@ -213,6 +215,15 @@ export class Proxy {
       this.#waiting.add(connection);
     }
     void connection.run(refusal);
+  }
+
+  #sourceOf(client: Deno.TcpConn): string {
+    const { hostname } = client.remoteAddr as Deno.NetAddr;
+    if (hostname !== this.#lastHostname) {
+      this.#lastHostname = hostname;
+      this.#lastSource = normalAddress(hostname) ?? hostname;
+    }
+    return this.#lastSource;
   }
 
   #admit(source: string): Refusal | undefined {

@@ -106,30 +106,24 @@ export class Upstreams {
    */
   async dial(requested: Authority, dial: Dial): Promise<Dialled> {
     const { connectTimeoutMs } = this.#options;
-    const deadlineMs = connectTimeoutMs === 0 ? Infinity : performance.now() + connectTimeoutMs;
     const targets = this.#targets.length === 0 ? [asTarget(requested, 0)] : this.#inOrder();
-    let failure: unknown;
-    for (const [tried, target] of targets.entries()) {
+    let nowMs = performance.now();
+    const deadlineMs = connectTimeoutMs === 0 ? Infinity : nowMs + connectTimeoutMs;
+    for (let left = targets.length;; left--) {
+      const target = targets[targets.length - left]!;
       // One that swallows packets must leave time for the others.
-      const nowMs = performance.now();
-      const endsMs = nowMs + (deadlineMs - nowMs) / (targets.length - tried);
+      const endsMs = nowMs + (deadlineMs - nowMs) / left;
       try {
         const conn = await this.#connect(target.authority, dial, endsMs);
-        target.failedMs = -Infinity;
-        this.#lastGood = target;
-        this.#options.up[target.index] = 1;
+        this.#onSuccess(target);
         return { conn, authority: target.authority };
       } catch (error) {
         dial.throwIfStopped();
-        target.failedMs = performance.now();
-        failure = error;
-        this.#options.log("debug", "upstream failed", () => ({
-          upstream: formatAuthority(target.authority),
-          error: String(error),
-        }));
+        nowMs = performance.now();
+        this.#onFailure(target, error, nowMs);
+        if (left === 1) throw asRefusal(error);
       }
     }
-    throw asRefusal(failure);
   }
 
   /** Stops looking at the upstreams. */
@@ -139,15 +133,28 @@ export class Upstreams {
     for (const probe of this.#probes) probe.stop("closed");
   }
 
+  #onSuccess(target: Target): void {
+    target.failedMs = -Infinity;
+    this.#lastGood = target;
+    this.#options.up[target.index] = 1;
+  }
+
+  #onFailure(target: Target, error: unknown, nowMs: number): void {
+    target.failedMs = nowMs;
+    this.#options.log("debug", "upstream failed", () => ({
+      upstream: formatAuthority(target.authority),
+      error: String(error),
+    }));
+  }
+
   #inOrder(): readonly Target[] {
+    if (this.#targets.length === 1) return this.#targets;
     const nowMs = performance.now();
     const rank = (target: Target) => {
       const failed = nowMs - target.failedMs < RETRY_PAUSE_MS || isDown(target);
       return failed ? 2 : target === this.#lastGood ? 0 : 1;
     };
-    return this.#targets.length === 1
-      ? this.#targets
-      : this.#targets.toSorted((a, b) => rank(a) - rank(b));
+    return this.#targets.toSorted((a, b) => rank(a) - rank(b));
   }
 
   async #connect(
@@ -211,7 +218,7 @@ function asTarget(authority: Authority, index: number): Target {
  * a port of this host from which clients connect and on which nobody listens.
  */
 function isOwnEnd(conn: Deno.TcpConn): boolean {
-  const [local, remote] = [conn.localAddr as Deno.NetAddr, conn.remoteAddr as Deno.NetAddr];
+  const local = conn.localAddr as Deno.NetAddr, remote = conn.remoteAddr as Deno.NetAddr;
   return local.port === remote.port && local.hostname === remote.hostname;
 }
 
