@@ -60,6 +60,21 @@ test("dial() goes to the next upstream when one refuses, and stays there", async
   assertEquals(await reached(dialler), third.authority);
 });
 
+test("dial() gives the first of two upstreams half of the connect timeout", async () => {
+  using silent = await neverAccepts();
+  using second = new TestUpstream();
+  const hourMs = 3_600_000;
+  const authorities = [silent.authority, second.authority];
+  using dialler = upstreams({ authorities, connectTimeoutMs: 2 * hourMs });
+  const dial = new Dial();
+  const dialled = dialler.dial(ANY, dial);
+  // Its clock is this test: an hour is over.
+  dial.check(performance.now() + hourMs);
+  const { conn, authority } = await dialled;
+  conn.close();
+  assertEquals(authority, second.authority);
+});
+
 test("dial() leaves time for the next upstream when one swallows the attempt", async () => {
   using silent = await neverAccepts();
   using second = new TestUpstream();
