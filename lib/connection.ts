@@ -230,6 +230,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     metrics.add("tunnels_active", 1);
     this.#tunnel.start({
       answer: ESTABLISHED,
+      // A view, even of nothing, would be held as long as the tunnel is up.
       received: this.#filled === headBytes
         ? NOTHING
         : this.#buffer.subarray(headBytes, this.#filled),
