@@ -1,12 +1,12 @@
 /** Arguments, environment, signals and exit codes. */
 import project from "./deno.json" with { type: "json" };
-import { type Config, parseConfig } from "./lib/config.ts";
-import { envName } from "./lib/flags.ts";
-import { createSink, writeStderr } from "./lib/log.ts";
-import { checkReady } from "./lib/ready.ts";
-import { remapAddress } from "./lib/remap.ts";
+import { type Config, parseConfig } from "./lib/config/config.ts";
+import { envName } from "./lib/config/flags.ts";
+import { createSink, writeStderr } from "./lib/telemetry/log.ts";
+import { checkReady } from "./lib/commands/ready.ts";
+import { remapAddress } from "./lib/commands/remap.ts";
 import { serve } from "./lib/serve.ts";
-import { usage } from "./lib/usage.ts";
+import { usage } from "./lib/config/usage.ts";
 
 const EXIT_FAILURE = 1, EXIT_USAGE = 2;
 /** How long the end waits for somebody to take the last log lines. */

@@ -1,5 +1,5 @@
 /** A very small Kubernetes API server: enough for kubectl to read and watch namespaces. */
-import { delay } from "../lib/delay.ts";
+import { delay } from "../lib/telemetry/delay.ts";
 import { createServerCertificate } from "./certificate.ts";
 
 /** The name that an API server has for the pods of its cluster. */

@@ -1,6 +1,6 @@
 /** The proxy with an API server behind it, to be looked at without a cluster: `deno task demo`. */
-import { formatAuthority } from "../lib/authority.ts";
-import { type Config, parseConfig } from "../lib/config.ts";
+import { formatAuthority } from "../lib/protocol/authority.ts";
+import { type Config, parseConfig } from "../lib/config/config.ts";
 import { serve } from "../lib/serve.ts";
 import { type ApiServer, SERVER_NAME, startApiServer } from "./api_server.ts";
 

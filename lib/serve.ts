@@ -1,14 +1,14 @@
 /** The whole of a running proxy: its workers, and the admin server that tells of them. */
-import { type Admin, type Check, startAdmin } from "./admin.ts";
-import { formatAuthority } from "./authority.ts";
-import type { Config } from "./config.ts";
-import { onHost } from "./listen.ts";
-import { createLog } from "./log.ts";
-import { Metrics, type Reading, reportMetrics } from "./metrics.ts";
-import { counter, gauge, processReadings } from "./process_stats.ts";
-import { MAX_CHECK_INTERVAL_MS, Proxy } from "./proxy.ts";
-import { allocateShared, sharedClockMs, type SharedMemory } from "./shared.ts";
-import { Workers } from "./workers.ts";
+import { type Admin, type Check, startAdmin } from "./telemetry/admin.ts";
+import { formatAuthority } from "./protocol/authority.ts";
+import type { Config } from "./config/config.ts";
+import { onHost } from "./proxy/listen.ts";
+import { createLog } from "./telemetry/log.ts";
+import { Metrics, type Reading, reportMetrics } from "./telemetry/metrics.ts";
+import { counter, gauge, processReadings } from "./telemetry/process_stats.ts";
+import { MAX_CHECK_INTERVAL_MS, Proxy } from "./proxy/proxy.ts";
+import { allocateShared, sharedClockMs, type SharedMemory } from "./proxy/shared_memory.ts";
+import { Workers } from "./workers/worker_pool.ts";
 
 /** Something that takes connections until it is told to end. */
 export interface Server {

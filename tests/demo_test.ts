@@ -1,7 +1,7 @@
 /** The demo as a newcomer meets it, and its API server as a client of Kubernetes does. */
 import { assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { type ApiServer, startApiServer } from "../demo/api_server.ts";
-import { test } from "./helpers.ts";
+import { test } from "./harness/test.ts";
 
 const TOKEN = "secret";
 /** As the task `demo` starts it. */

@@ -1,57 +1,81 @@
+/** What a file may import, and which rooms never touch the runtime. The rooms are the folders of lib/. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import { filesIn, readSource } from "./sources.ts";
 
-const LIB = new URL("../lib/", import.meta.url);
-const PURE = [
-  "authority.ts",
-  "config.ts",
-  "connect_request.ts",
-  "flags.ts",
-  "linked_list.ts",
-  "policy.ts",
-  "refusal.ts",
-  "remap.ts",
-  "usage.ts",
-  "values.ts",
-];
+/** From the top down: a file imports from its own room and from those below it. */
+const ROOMS = [".", "commands", "workers", "proxy", "telemetry", "protocol", "config"];
+/** Same bytes in, same value out: nothing in them reads, waits or asks the machine. */
+const PURE_ROOMS = ["config", "protocol"];
+/** `config` and `protocol` name each other's values: an authority is a flag's value, too. */
+const NEIGHBOURS = new Set(["config>protocol", "protocol>config"]);
 
-const files = [...Deno.readDirSync(LIB)].map(({ name }) => name).toSorted();
-const sources = new Map(files.map((name) => [name, Deno.readTextFileSync(new URL(name, LIB))]));
+const files = filesIn("lib").map((path) => path.slice("lib/".length));
+const sources = new Map(files.map((file) => [file, readSource(`lib/${file}`)]));
+
+function roomOf(file: string): string {
+  return file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : ".";
+}
 
 /** Without comments: what is said of a module is no import of it. */
-function codeOf(name: string): string {
-  return (sources.get(name) ?? "").replace(/^\s*(?:\/\*[^]*?\*\/|\/\/.*)$/gm, "");
+function codeOf(file: string): string {
+  return (sources.get(file) ?? "").replace(/^\s*(?:\/\*[^]*?\*\/|\/\/.*)$/gm, "");
 }
 
 /** What a file imports, of all the ways to write it. */
-function importsOf(name: string): string[] {
-  const found = codeOf(name).matchAll(/\b(?:from|import)\s*\(?\s*["'`]([^"'`\s]+)["'`]/g);
+function specifiersOf(file: string): string[] {
+  const found = codeOf(file).matchAll(/\b(?:from|import)\s*\(?\s*["'`]([^"'`\s]+)["'`]/g);
   return [...found].map(([, specifier = ""]) => specifier);
 }
 
-Deno.test("lib/ has the pure files, and their imports are found", () => {
-  for (const name of PURE) assert(files.includes(name), name);
-  assertEquals(importsOf("connect_request.ts"), ["./authority.ts", "./refusal.ts"]);
+/** The files of lib/ that a file imports, by their path in lib/. */
+function importsOf(file: string): string[] {
+  const base = new URL(file, "file:///lib/");
+  return specifiersOf(file)
+    .filter((specifier) => specifier.startsWith("."))
+    .map((specifier) => new URL(specifier, base).pathname.slice("/lib/".length));
+}
+
+Deno.test("lib/ has the rooms, and their imports are found", () => {
+  assertEquals(new Set(files.map(roomOf)), new Set(ROOMS), "a folder of lib/ that is no room");
+  assertEquals(importsOf("protocol/connect_request.ts"), [
+    "protocol/authority.ts",
+    "protocol/refusal.ts",
+  ]);
   assertGreater(files.flatMap(importsOf).length, files.length);
 });
 
-Deno.test("pure files never mention Deno", () => {
-  for (const name of PURE) assertEquals(sources.get(name)?.match(/\bDeno\./), null, name);
-});
-
-Deno.test("pure files import only each other and @std", () => {
-  for (const name of PURE) {
-    for (const specifier of importsOf(name)) {
-      const isPure = PURE.some((pure) => specifier === `./${pure}`);
-      assert(isPure || specifier.startsWith("@std/"), `${name} imports ${specifier}`);
-    }
+Deno.test("config and protocol never mention Deno", () => {
+  for (const file of files.filter((file) => PURE_ROOMS.includes(roomOf(file)))) {
+    assertEquals(
+      codeOf(file).match(/\bDeno\b/),
+      null,
+      `lib/${file} mentions Deno: take what it needs as a parameter, or move it to another room`,
+    );
   }
 });
 
 Deno.test("imports in lib/ stay in lib/, @std and node:", () => {
-  for (const name of files) {
-    for (const specifier of importsOf(name)) {
-      const inLib = specifier.startsWith("./") && files.includes(specifier.slice(2));
-      assert(inLib || /^(?:@std\/|node:)/.test(specifier), `${name} imports ${specifier}`);
+  for (const file of files) {
+    for (const specifier of specifiersOf(file)) {
+      const isKnown = /^(?:\.{1,2}\/|@std\/|node:)/.test(specifier);
+      assert(isKnown, `lib/${file} imports ${specifier}: add it to deno.json's imports first`);
+    }
+    for (const target of importsOf(file)) {
+      assert(sources.has(target), `lib/${file} imports ${target}, which is no file of lib/`);
+    }
+  }
+});
+
+Deno.test("a room imports only from itself and from the rooms below it", () => {
+  for (const file of files) {
+    for (const target of importsOf(file)) {
+      const from = roomOf(file), to = roomOf(target);
+      const pointsDown = ROOMS.indexOf(to) >= ROOMS.indexOf(from);
+      assert(
+        pointsDown || NEIGHBOURS.has(`${from}>${to}`),
+        `lib/${file} imports lib/${target}, but ${from} lies below ${to}: ` +
+          `move what both need to the lower room, or pass it in as a parameter`,
+      );
     }
   }
 });
@@ -62,15 +86,18 @@ function circleFrom(path: readonly string[]): readonly string[] {
   const begin = path.indexOf(last);
   if (begin < path.length - 1) return path.slice(begin);
   return importsOf(last)
-    .filter((specifier) => specifier.startsWith("./"))
-    .map((specifier) => circleFrom([...path, specifier.slice(2)]))
+    .map((target) => circleFrom([...path, target]))
     .find((circle) => circle.length > 0) ?? [];
 }
 
-Deno.test("imports in lib/ point down only: there is no circle", () => {
-  for (const name of files) assertEquals(circleFrom([name]), [], name);
+Deno.test("imports in lib/ make no circle", () => {
+  for (const file of files) {
+    assertEquals(circleFrom([file]), [], `a circle of imports: move what is shared to a new file`);
+  }
 });
 
 Deno.test("every file in lib/ begins by saying what it is for", () => {
-  for (const name of files) assert(sources.get(name)?.startsWith("/**"), name);
+  for (const file of files) {
+    assert(sources.get(file)?.startsWith("/**"), `lib/${file} does not begin with a doc comment`);
+  }
 });

@@ -7,9 +7,9 @@ import {
   connectResettable,
   ESTABLISHED,
   Peer,
-  test,
   TestUpstream,
-} from "./helpers.ts";
+} from "./harness/peers.ts";
+import { test } from "./harness/test.ts";
 
 const START = [
   "run",

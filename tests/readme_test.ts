@@ -1,9 +1,10 @@
 /** What the README says of flags and answers is what the code has. */
 import { assert, assertEquals } from "@std/assert";
-import { type Flag, FLAGS } from "../lib/flags.ts";
-import { REFUSALS } from "../lib/refusal.ts";
+import { type Flag, FLAGS } from "../lib/config/flags.ts";
+import { REFUSALS } from "../lib/protocol/refusal.ts";
+import { filesIn, readSource } from "./sources.ts";
 
-const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
+const README = readSource("README.md");
 
 /** The cells of all table rows, without padding and code marks. */
 const ROWS = README.split("\n").filter((line) => line.startsWith("|"))
@@ -29,10 +30,7 @@ Deno.test("README tells every answer with its status and phrase", () => {
 });
 
 Deno.test("README tells every log line", () => {
-  const lib = new URL("../lib/", import.meta.url);
-  const sources = [...Deno.readDirSync(lib)].map(({ name }) =>
-    Deno.readTextFileSync(new URL(name, lib))
-  );
+  const sources = filesIn("lib").map(readSource);
   const call = /\blog\((?:"\w+"|level), "([^"]+)"/gi;
   const logged = sources.flatMap((text) => [...text.matchAll(call)].map(([, msg]) => msg!));
   assert(logged.includes("tunnel") && logged.includes("refused"));

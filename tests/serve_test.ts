@@ -8,10 +8,10 @@ import {
   listenOnceFree,
   nobody,
   Peer,
-  test,
   TestUpstream,
-} from "./helpers.ts";
-import { configOf, TestServer } from "./testdata/server_with_workers.ts";
+} from "./harness/peers.ts";
+import { test } from "./harness/test.ts";
+import { configOf, TestServer } from "./harness/server.ts";
 
 function flagsFor(upstream: TestUpstream, ...more: string[]): string[] {
   return [`--upstream=127.0.0.1:${upstream.authority.port}`, ...more];

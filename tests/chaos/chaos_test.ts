@@ -1,8 +1,9 @@
 /** The real program under load, while everything around it breaks. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { formatAuthority } from "../../lib/authority.ts";
-import { eventually, type LogLine, test } from "../helpers.ts";
-import { Program } from "../storm/program.ts";
+import { formatAuthority } from "../../lib/protocol/authority.ts";
+import type { LogLine } from "../harness/proxy.ts";
+import { eventually, test } from "../harness/test.ts";
+import { Program } from "../hostile/program.ts";
 import { load, type Outcome } from "./load.ts";
 import { randomFrom } from "./random.ts";
 import { Upstreams } from "./unrest.ts";

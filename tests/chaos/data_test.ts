@@ -1,7 +1,8 @@
 /** What goes into a tunnel comes out of it: all of it, in order, unchanged, and nothing behind the end. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import type { Side } from "../../lib/tunnel.ts";
-import { CAN_RESET, test } from "../helpers.ts";
+import type { Side } from "../../lib/proxy/tunnel.ts";
+import { CAN_RESET } from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
 import { Pattern, pause, randomFrom } from "./random.ts";
 import { randomPauses, randomSteps, readPattern, writePattern, writeSteps } from "./stream.ts";
 import { otherSide, SIDES, type Way, withTunnel } from "./tunnels.ts";

@@ -1,6 +1,8 @@
 /** Either end leaves, in every state, in both ways, over both families: the other one is told. */
 import { assert, assertEquals } from "@std/assert";
-import { CAN_RESET, CLOSE_CANCELS_WRITES, type LogLine, test } from "../helpers.ts";
+import { CAN_RESET } from "../harness/peers.ts";
+import type { LogLine } from "../harness/proxy.ts";
+import { CLOSE_CANCELS_WRITES, test } from "../harness/test.ts";
 import { Pattern, pause } from "./random.ts";
 import { readPattern, writePattern } from "./stream.ts";
 import { type End, otherSide, SIDES, type Way, withTunnel } from "./tunnels.ts";

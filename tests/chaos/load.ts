@@ -1,7 +1,7 @@
 /** A steady load of clients that check each byte, among them some that vanish. */
 import { assertEquals } from "@std/assert";
-import type { Authority } from "../../lib/authority.ts";
-import { CAN_RESET, CONNECT, connectResettable, ESTABLISHED, Peer } from "../helpers.ts";
+import type { Authority } from "../../lib/protocol/authority.ts";
+import { CAN_RESET, CONNECT, connectResettable, ESTABLISHED, Peer } from "../harness/peers.ts";
 import { Pattern, pause, pick, type Random, randomFrom } from "./random.ts";
 
 /** What has become of a client. */

@@ -1,9 +1,10 @@
 /** A slow reader holds back a fast sender: what is in between is buffers, and they have a size. */
 import { assertGreater, assertLess } from "@std/assert";
-import { formatAuthority } from "../../lib/authority.ts";
-import { type Peer, test, TestUpstream } from "../helpers.ts";
-import { many, openTunnel } from "../storm/crowd.ts";
-import { Program } from "../storm/program.ts";
+import { formatAuthority } from "../../lib/protocol/authority.ts";
+import { type Peer, TestUpstream } from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
+import { many, openTunnel } from "../hostile/crowd.ts";
+import { Program } from "../hostile/program.ts";
 import { pause } from "./random.ts";
 
 const MIB = 1024 * 1024;

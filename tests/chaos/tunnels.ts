@@ -2,17 +2,17 @@
 import net from "node:net";
 import { once } from "node:events";
 import { assertEquals } from "@std/assert";
-import type { Authority } from "../../lib/authority.ts";
-import type { Config } from "../../lib/config.ts";
-import type { Side } from "../../lib/tunnel.ts";
+import type { Authority } from "../../lib/protocol/authority.ts";
+import type { Config } from "../../lib/config/config.ts";
+import type { Side } from "../../lib/proxy/tunnel.ts";
 import {
   CONNECT,
   connectResettable,
   ESTABLISHED,
   type Peer,
-  TestProxy,
   TestUpstream,
-} from "../helpers.ts";
+} from "../harness/peers.ts";
+import { TestProxy } from "../harness/proxy.ts";
 
 /** How an end leaves. */
 export type Way = "close" | "reset";

@@ -1,5 +1,5 @@
 /** Two upstreams that are killed, restarted, frozen, made slow and made to reset, as a seed says. */
-import type { Authority } from "../../lib/authority.ts";
+import type { Authority } from "../../lib/protocol/authority.ts";
 import { pause, pick, type Random } from "./random.ts";
 
 type Mode = "echo" | "slow" | "reset";

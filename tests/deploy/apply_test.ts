@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Environment } from "../e2e/environment.ts";
 import { output } from "../e2e/processes.ts";
-import { test } from "../helpers.ts";
+import { test } from "../harness/test.ts";
 import { CHART, HELM, only, parseYaml, type Resource } from "./helm.ts";
 import { liqoSources } from "./liqo.ts";
 import { find, inRoot, isMissing, moduleSources, readText } from "./tools.ts";

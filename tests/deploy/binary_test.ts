@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { output, Process } from "../e2e/processes.ts";
-import { test } from "../helpers.ts";
+import { test } from "../harness/test.ts";
 import { LIQO_ARGS, tunnelsInside } from "./liqo.ts";
 import { find, inRoot, isFile, isMissing } from "./tools.ts";
 

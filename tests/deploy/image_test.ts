@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { output } from "../e2e/processes.ts";
-import { test } from "../helpers.ts";
+import { test } from "../harness/test.ts";
 import {
   baseSize,
   buildImage,

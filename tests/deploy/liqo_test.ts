@@ -1,7 +1,7 @@
 /** Liqo's own chart, with our image in it, and its values, in our chart. */
 import { assertEquals } from "@std/assert";
 import { output } from "../e2e/processes.ts";
-import { test } from "../helpers.ts";
+import { test } from "../harness/test.ts";
 import { HELM, only, parseYaml, render, type Resource } from "./helm.ts";
 import { LIQO_ARGS, liqoSources } from "./liqo.ts";
 import { find, isMissing } from "./tools.ts";

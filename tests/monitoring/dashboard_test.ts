@@ -3,8 +3,9 @@ import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/
 import dashboard from "../../deploy/monitoring/dashboard.json" with { type: "json" };
 import { find, inRoot, isMissing, readText } from "../deploy/tools.ts";
 import { output } from "../e2e/processes.ts";
-import { test, TestUpstream } from "../helpers.ts";
-import { TestServer } from "../testdata/server_with_workers.ts";
+import { TestUpstream } from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
+import { TestServer } from "../harness/server.ts";
 
 /** Prometheus' own tool. */
 const PROMTOOL = find("promtool");

@@ -1,16 +1,16 @@
 /** Three API servers that go away one after another under load: what clients and operators see. */
 import { assert, assertEquals } from "@std/assert";
-import { formatAuthority } from "../../lib/authority.ts";
+import { formatAuthority } from "../../lib/protocol/authority.ts";
 import {
   CONNECT,
   ESTABLISHED,
   listenOnceFree,
   neverAccepts,
   type Peer,
-  test,
   TestUpstream,
-} from "../helpers.ts";
-import { TestServer } from "../testdata/server_with_workers.ts";
+} from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
+import { TestServer } from "../harness/server.ts";
 
 /** How many clients ask at a time. */
 const CLIENTS = 4;

@@ -2,8 +2,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { find, inRoot, isMissing } from "../deploy/tools.ts";
 import { output, run } from "../e2e/processes.ts";
-import { CONNECT, test, TestUpstream } from "../helpers.ts";
-import { TestServer } from "../testdata/server_with_workers.ts";
+import { CONNECT, TestUpstream } from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
+import { TestServer } from "../harness/server.ts";
 
 const PROMLINT = inRoot(".cache/promlint");
 

@@ -1,0 +1,33 @@
+/**
+ * The address at which a peer cluster reaches this one's proxy: Liqo maps the
+ * external CIDR of a cluster to another one in each peer, host bits unchanged.
+ */
+import { normalAddress } from "../protocol/authority.ts";
+import { addressNumber, cidr } from "../config/values.ts";
+
+/**
+ * Replaces the network part of an address by that of a CIDR, bit by bit.
+ *
+ * @param remappedIp IPv4 address from `status` of the `IP` resource.
+ * @param remappedExtCidr IPv4 CIDR under which the peer sees the external CIDR.
+ * @throws {RangeError} Saying which argument is wrong and what it takes.
+ */
+export function remapAddress(remappedIp: string, remappedExtCidr: string): string {
+  const ip = normalAddress(remappedIp);
+  if (ip === undefined || remappedIp.includes(":")) {
+    throw new RangeError(
+      `REMAPPED_IP "${remappedIp}": takes an IPv4 address such as 10.70.0.3`,
+    );
+  }
+  const network = remappedExtCidr.includes("/") ? cidr.read(remappedExtCidr) : undefined;
+  const prefixBits = network?.prefixBits ?? 0;
+  if (network === undefined || network.address.includes(":") || prefixBits % 32 === 0) {
+    throw new RangeError(
+      `REMAPPED_EXT_CIDR "${remappedExtCidr}": takes an IPv4 network such as ` +
+        "10.81.0.0/16, a prefix from 1 to 31, no bit set behind it",
+    );
+  }
+  const hostPart = BigInt.asUintN(32 - prefixBits, addressNumber(ip));
+  const remapped = addressNumber(network.address) | hostPart;
+  return [24n, 16n, 8n, 0n].map((shift) => (remapped >> shift) & 255n).join(".");
+}

@@ -1,0 +1,167 @@
+/** Command line and environment in; one frozen value, or every mistake, out. */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Authority, parseAuthority } from "../protocol/authority.ts";
+import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
+import type { Cidr } from "./values.ts";
+
+/** What the proxy runs with. Times are in milliseconds; 0 means no limit. */
+export interface Config {
+  /** Tried in this order; empty: the client's own authority is dialled. */
+  readonly upstreams: readonly Authority[];
+  readonly allowedAuthorities: readonly Authority[];
+  readonly allowFrom: readonly Cidr[];
+  /** `undefined`: every address. */
+  readonly host: string | undefined;
+  readonly port: number;
+  /** `undefined`: as `host`. */
+  readonly adminHost: string | undefined;
+  readonly adminPort: number | "off";
+  readonly workers: number | "auto";
+  readonly maxConnections: number;
+  readonly maxConnectionsPerSource: number;
+  readonly headerTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  /** No flag: often enough for an operator, seldom enough for the API server. */
+  readonly probeIntervalMs: number;
+  readonly idleTimeoutMs: number;
+  readonly halfCloseTimeoutMs: number;
+  readonly maxTunnelAgeMs: number;
+  readonly shutdownDelayMs: number;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+  /** `undefined`: by where the log goes. */
+  readonly logFormat: "json" | "text" | undefined;
+  /** Whether text may be coloured: no flag, known where standard error is. */
+  readonly logColor?: boolean;
+}
+
+/** Reads one environment variable. */
+export type Env = (name: string) => string | undefined;
+
+/** What the command line asks for. */
+export type Invocation =
+  | { readonly kind: "run"; readonly config: Config }
+  | { readonly kind: "help" | "version" }
+  | { readonly kind: "mistakes"; readonly problems: readonly string[] };
+
+/**
+ * Reads flags and environment; the flag wins. It reads everything before it
+ * reports, so that one run shows every mistake.
+ */
+export function parseConfig(args: readonly string[], env: Env): Invocation {
+  const problems = new Set<string>();
+  const names = Object.keys(FLAGS) as FlagName[];
+  const given = parseArgs(args, {
+    string: names,
+    collect: names,
+    boolean: ["help", "version"],
+    unknown: (arg) => {
+      problems.add(unknownArgument(arg));
+      return false;
+    },
+  });
+  // Not an alias: then the h of -host would ask for help.
+  if (given.help || args.includes("-h")) return { kind: "help" };
+  if (given.version) return { kind: "version" };
+  for (const arg of given._) problems.add(unknownArgument(String(arg)));
+
+  /** What was given for a flag, and where. */
+  const texts = (name: FlagName): { label: string; given: string[] } => {
+    const { mayBeEmpty }: Flag = FLAGS[name];
+    const fromArgs = (given[name] as string[]).filter((text) => text !== "" || !mayBeEmpty);
+    if (fromArgs.length > 0) return { label: `--${name}`, given: fromArgs };
+    const text = env(envName(name)) ?? "";
+    // For a Service of that name the kubelet sets …_PORT to a URL in each pod.
+    const isServiceLink = name.endsWith("port") && text.startsWith("tcp://");
+    return { label: envName(name), given: text === "" || isServiceLink ? [] : [text] };
+  };
+  const values = <N extends FlagName>(name: N): FlagValue<N>[] => {
+    const { list, read, takes }: Flag = FLAGS[name];
+    const { label, given } = texts(name);
+    return given
+      .flatMap((text) => list ? text.split(",").map((item) => item.trim()) : [text])
+      .flatMap((text) => {
+        const value = read(text);
+        if (value === undefined) problems.add(`${label} ${JSON.stringify(text)}: takes ${takes}`);
+        return value === undefined ? [] : [value as FlagValue<N>];
+      });
+  };
+  // Given twice, the last one counts, as with Liqo's proxy.
+  const value = <N extends FlagName>(name: N) =>
+    values(name).at(-1) ?? FLAGS[name].read(FLAGS[name].fallback) as FlagValue<N>;
+
+  const allowedAuthorities = values("allowed-hosts");
+  const upstreamNames = ["upstream", "force-host"] as const;
+  const onCommandLine = upstreamNames.filter((name) => texts(name).label === `--${name}`);
+  const upstreams = (onCommandLine.length > 0 ? onCommandLine : upstreamNames).flatMap(values);
+  if (upstreams.length === 0 && allowedAuthorities.length === 0) {
+    const inPod = ownApiServer(env);
+    const places = [...upstreamNames, "allowed-hosts"] as const;
+    const nothingGiven = places.every((name) => texts(name).given.length === 0);
+    if (nothingGiven && inPod !== undefined) upstreams.push(inPod);
+    // Without a place to go it would be an open proxy: told unless a wrong place has been.
+    else if (nothingGiven || problems.size === 0) problems.add(NO_UPSTREAM);
+  }
+  const config: Config = Object.freeze({
+    upstreams,
+    allowedAuthorities,
+    allowFrom: values("allow-from"),
+    host: values("host").at(-1),
+    port: value("port"),
+    adminHost: values("admin-host").at(-1),
+    adminPort: value("admin-port"),
+    workers: value("workers"),
+    maxConnections: value("max-connections"),
+    maxConnectionsPerSource: value("max-connections-per-source"),
+    headerTimeoutMs: value("header-timeout"),
+    connectTimeoutMs: value("connect-timeout"),
+    probeIntervalMs: 10_000,
+    idleTimeoutMs: value("idle-timeout"),
+    halfCloseTimeoutMs: value("half-close-timeout"),
+    maxTunnelAgeMs: value("max-tunnel-age"),
+    shutdownDelayMs: value("shutdown-delay"),
+    drainTimeoutMs: value("drain-timeout"),
+    logLevel: value("log-level"),
+    logFormat: values("log-format").at(-1),
+  });
+  return problems.size === 0
+    ? { kind: "run", config }
+    : { kind: "mistakes", problems: [...problems] };
+}
+
+type FlagValue<N extends FlagName> = NonNullable<
+  ReturnType<(typeof FLAGS)[N]["read"]>
+>;
+
+const NO_UPSTREAM = "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts " +
+  "HOST:PORT,… (the places that may be reached); not in a pod, where it is known";
+
+/** The API server of the cluster in whose pod this runs. */
+function ownApiServer(env: Env): Authority | undefined {
+  const host = env("KUBERNETES_SERVICE_HOST") ?? "";
+  const port = env("KUBERNETES_SERVICE_PORT") ?? "443";
+  return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
+}
+
+function unknownArgument(arg: string): string {
+  if (!arg.startsWith("-")) return `${JSON.stringify(arg)}: no such command; flags begin with --`;
+  const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
+  const nearest = [...Object.keys(FLAGS), "help", "version"]
+    .map((flag) => ({ flag, distance: editDistance(name, flag) }))
+    .reduce((best, next) => next.distance < best.distance ? next : best);
+  return `${arg.replace(/=.*$/s, "")}: no such flag; did you mean --${nearest.flag}?`;
+}
+
+/** How many letters to add, drop or change to get from one word to the other. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < to.length; j++) {
+      const change = row[j]! + (letter === to[j] ? 0 : 1);
+      next.push(Math.min(change, row[j + 1]! + 1, next[j]! + 1));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
+}

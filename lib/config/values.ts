@@ -1,0 +1,119 @@
+/** How the value of each kind of flag is read from text. */
+import { isIPv6 } from "@std/net/unstable-ip";
+import { type Authority, normalAddress, parseAuthority } from "../protocol/authority.ts";
+
+/** A kind of value: how it is read, and what to tell who gives a wrong one. */
+export interface ValueKind<T> {
+  /** Completes "takes …" in a message to the operator. */
+  readonly takes: string;
+  /** The value, or `undefined` when the text is not one. */
+  readonly read: (text: string) => T | undefined;
+}
+
+/** A block of addresses, normalised; a single address is /32 or /128. */
+export interface Cidr {
+  readonly address: string;
+  readonly prefixBits: number;
+}
+
+/** The longest delay that a timer can hold is 2³¹ - 1 ms, near 25 days. */
+const MAX_DURATION_MS = 24 * 24 * 3_600_000;
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+};
+const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/;
+
+/** Milliseconds; `0` switches a limit off. */
+export const duration: ValueKind<number> = {
+  takes: "a duration such as 500ms, 10s, 1m30s or 1h, at most 576h, or 0",
+  read(text) {
+    if (text === "0") return 0;
+    if (!DURATION.test(text)) return undefined;
+    let ms = 0;
+    for (const [, amount, unit] of text.matchAll(/([\d.]+)(ms|s|m|h)/g)) {
+      ms += Number(amount) * UNIT_MS[unit!]!;
+    }
+    // Less than a millisecond must not become 0, which would switch the limit off.
+    const tooSmall = ms > 0 && ms < 1;
+    return tooSmall || ms > MAX_DURATION_MS ? undefined : Math.round(ms);
+  },
+};
+
+/** A whole number from `least` to `most`, in plain digits. */
+export function wholeNumber(least: number, most: number): ValueKind<number> {
+  return {
+    takes: `a whole number from ${least} to ${most}`,
+    read(text) {
+      const value = Number(text);
+      const inRange = value >= least && value <= most;
+      return /^\d{1,15}$/.test(text) && inRange ? value : undefined;
+    },
+  };
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(...words: T[]): ValueKind<T> {
+  return {
+    takes: `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`,
+    read: (text) => words.find((word) => word === text),
+  };
+}
+
+/** A value of that kind, or a word that stands for something else. */
+export function orWord<T, W extends string>(kind: ValueKind<T>, word: W): ValueKind<T | W> {
+  return {
+    takes: `${kind.takes}, or ${word}`,
+    read: (text) => text === word ? word : kind.read(text),
+  };
+}
+
+/** An IP address, an IPv6 one with or without brackets. */
+export const address: ValueKind<string> = {
+  takes: "an IP address such as 127.0.0.1, 0.0.0.0 or ::",
+  read: (text) => normalAddress(text.replace(/^\[(.*:.*)\]$/, "$1")),
+};
+
+/** `host:port`. */
+export const authority: ValueKind<Authority> = {
+  takes: "HOST:PORT with a port from 1 to 65535, an IPv6 address in brackets",
+  read: parseAuthority,
+};
+
+/** A block of addresses, or a single one. */
+export const cidr: ValueKind<Cidr> = {
+  takes: "an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set " +
+    "behind the prefix, or a single address",
+  read(text) {
+    const [, addressText = "", prefixText] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ??
+      [];
+    const normal = normalAddress(addressText);
+    // A mapped address would turn into an IPv4 one under an IPv6 prefix length.
+    if (normal === undefined || normal.includes(":") !== addressText.includes(":")) {
+      return undefined;
+    }
+    const addressBits = isIPv6(normal) ? 128 : 32;
+    const prefixBits = Number(prefixText ?? addressBits);
+    if (prefixBits > addressBits || String(prefixBits) !== (prefixText ?? String(addressBits))) {
+      return undefined;
+    }
+    const hostBits = BigInt(addressBits - prefixBits);
+    const clean = BigInt.asUintN(Number(hostBits), addressNumber(normal)) === 0n;
+    return clean ? { address: normal, prefixBits } : undefined;
+  },
+};
+
+/** The bits of a normalised address as one number, 32 or 128 bits wide. */
+export function addressNumber(normal: string): bigint {
+  if (!normal.includes(":")) {
+    return normal.split(".").reduce((sum, part) => sum << 8n | BigInt(part), 0n);
+  }
+  const [left = "", right] = normal.split("::");
+  const head = left === "" ? [] : left.split(":");
+  const tail = right === undefined || right === "" ? [] : right.split(":");
+  const zeros = Array<string>(8 - head.length - tail.length).fill("0");
+  return [...head, ...zeros, ...tail]
+    .reduce((sum, part) => sum << 16n | BigInt(`0x${part}`), 0n);
+}

@@ -1,0 +1,331 @@
+/** One client, from its first byte to its log line. */
+import { type Authority, formatAuthority } from "../protocol/authority.ts";
+import { firstBuffer } from "./buffers.ts";
+import {
+  type ConnectRequest,
+  ConnectRequestParser,
+  MAX_HEAD_BYTES,
+} from "../protocol/connect_request.ts";
+import type { Linked, LinkedList } from "./linked_list.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { Policy } from "../protocol/policy.ts";
+import { Refusal, refusalResponse, REFUSALS } from "../protocol/refusal.ts";
+import {
+  isReset,
+  type Side,
+  Tunnel,
+  type TunnelEnd,
+  type TunnelLimits,
+  type TunnelObserver,
+  writeAll,
+} from "./tunnel.ts";
+import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
+
+/** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
+export interface ConnectionContext extends TunnelLimits {
+  readonly headerTimeoutMs: number;
+  readonly policy: Policy;
+  readonly upstreams: Upstreams;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly maxTunnelAgeMs: number;
+  /** Called each time that a connection has come to its next phase. */
+  readonly onPhase: (connection: Connection) => void;
+}
+
+/** Where a connection stands; it only ever moves down this list. */
+export type Phase = "head" | "dial" | "tunnel" | "refused" | "closed";
+
+/** Ends a connection that gets no answer: there is nobody to tell. */
+class Left extends Error {
+  constructor(readonly how: TunnelEnd) {
+    super();
+  }
+}
+
+const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection established\r\n\r\n");
+const NOTHING = new Uint8Array(0);
+/** A tunnel is at a quiet moment when no byte has gone through for so long. */
+const QUIET_MS = 1_000;
+/** By how much the greatest age of tunnels differs, so that they do not end together. */
+const AGE_SPREAD = 0.1;
+/** How long a refused client may take to read the answer and close. */
+const LINGER_MS = 5_000;
+/** What refused clients still send ends here, all in one place. */
+const DISCARD = new Uint8Array(16 * 1024);
+
+/** One client of the proxy. */
+export class Connection implements Linked<Connection>, TunnelObserver {
+  /** The client's normalised address. */
+  readonly source: string;
+  list: LinkedList<Connection> | undefined;
+  previous: Connection | undefined;
+  next: Connection | undefined;
+  readonly acceptedMs = performance.now();
+  readonly #id: number;
+  readonly #client: Deno.TcpConn;
+  readonly #context: ConnectionContext;
+  readonly #maxAgeMs: number;
+  readonly #dial = new Dial();
+  #phase: Phase = "head";
+  #phaseSinceMs = this.acceptedMs;
+  /** It was ended from outside before it had a tunnel. */
+  #isStopped = false;
+  #lingers = true;
+  /** All bytes from the client up to the tunnel; the first `#filled` are valid. Most heads fit. */
+  #buffer = firstBuffer();
+  #filled = 0;
+  /** The read into the buffer that nobody has counted yet. */
+  #nextRead: Promise<number | null> | undefined;
+  #authority: Authority | undefined;
+  #upstream: Authority | undefined;
+  #connectMs = 0;
+  #tunnel: Tunnel | undefined;
+
+  constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
+    this.#id = id;
+    this.#client = client;
+    this.source = source;
+    this.#context = context;
+    this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
+  }
+
+  /** Where it stands. */
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /**
+   * Serves the client until it has a tunnel, which goes on by itself, or an answer, or is gone. The
+   * phase tells when its sockets are closed. Never rejects.
+   *
+   * @param refusal Why the client is not to be served at all, if so.
+   */
+  async run(refusal?: Refusal): Promise<void> {
+    try {
+      if (refusal !== undefined) throw refusal;
+      const { authority, headBytes } = await this.#readHead();
+      const upstream = await this.#reach(authority);
+      if (this.#isStopped) upstream.conn.close();
+      else this.#startTunnel(upstream, headBytes);
+    } catch (error) {
+      // Whoever has stopped it has seen to its end.
+      if (!this.#isStopped) await this.#end(error);
+    }
+  }
+
+  /** Ends what has taken too long. To be called often. */
+  check(nowMs: number): void {
+    const { headerTimeoutMs } = this.#context;
+    const phaseMs = nowMs - this.#phaseSinceMs;
+    if (this.#phase === "head" && headerTimeoutMs > 0 && phaseMs >= headerTimeoutMs) {
+      this.#stop(new Refusal("head_timeout"), "idle");
+    } else if (this.#phase === "dial") {
+      this.#dial.check(nowMs);
+      if (this.#nextRead === undefined) void this.#readAhead();
+    } else if (this.#phase === "tunnel") {
+      this.#tunnel?.checkSilence(nowMs);
+      if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
+    } else if (this.#phase === "refused" && phaseMs >= LINGER_MS) {
+      this.#enter("closed");
+    }
+  }
+
+  /** Closes a tunnel through which nothing goes just now, and says whether it did. */
+  closeIfQuiet(nowMs: number, end: "age" | "drain"): boolean {
+    const isQuiet = this.#phase === "tunnel" && this.#tunnel!.quietMs(nowMs) >= QUIET_MS;
+    if (isQuiet) this.#tunnel!.cut(end);
+    return isQuiet;
+  }
+
+  /** Ends the wait for a request: refused if part of it is here, else just closed. */
+  stopWaiting(refusal: Refusal): void {
+    if (this.#phase === "head") {
+      this.#stop(refusal, refusal.kind === "draining" ? "drain" : "idle");
+    }
+  }
+
+  /** Ends the connection at once, whatever its phase. */
+  cut(end: "drain" | "error"): void {
+    this.#lingers = false;
+    if (this.#phase === "tunnel") this.#tunnel!.cut(end);
+    else if (this.#phase === "refused") this.#enter("closed");
+    else if (this.#phase !== "closed") this.#stop(new Refusal("draining"), end);
+  }
+
+  /** Ends what comes before the tunnel; who has sent nothing gets no answer. */
+  #stop(refusal: Refusal, end: TunnelEnd["end"]): void {
+    this.#isStopped = true;
+    const reason = this.#filled > 0 ? refusal : new Left({ endedBy: "proxy", end });
+    this.#dial.stop(reason);
+    void this.#end(reason);
+  }
+
+  async #readHead(): Promise<ConnectRequest> {
+    const parser = new ConnectRequestParser();
+    for (;;) {
+      let count;
+      try {
+        count = await this.#receive();
+      } catch (error) {
+        throw asLeft(error);
+      }
+      // Answered already: what comes now is no request any more.
+      if (this.#isStopped) throw new Left({ endedBy: "proxy", end: "eof" });
+      if (count === null) {
+        if (this.#filled === 0) throw new Left({ endedBy: "client", end: "eof" });
+        throw new Refusal("malformed_head", "it ended before its blank line");
+      }
+      this.#filled += count;
+      const request = parser.parse(this.#buffer.subarray(0, this.#filled));
+      if (request === undefined) continue;
+      this.#authority = request.authority;
+      if (this.#context.policy.authorityAllowed(request.authority)) return request;
+      throw new Refusal("authority_denied");
+    }
+  }
+
+  #reach(authority: Authority): Promise<Dialled> {
+    this.#enter("dial");
+    this.#context.log("debug", "dialling", () => this.#logFields());
+    return this.#context.upstreams.dial(authority, this.#dial);
+  }
+
+  /** Reads on during a dial that takes long: a reset stops it, what comes early waits in the buffer. */
+  async #readAhead(): Promise<void> {
+    try {
+      while (this.#filled < MAX_HEAD_BYTES) {
+        this.#nextRead = this.#receive();
+        const count = await this.#nextRead;
+        // From the dial's end on the read belongs to the tunnel, as does the end of stream.
+        if (this.#phase !== "dial" || count === null) return;
+        this.#nextRead = undefined;
+        this.#filled += count;
+      }
+    } catch (error) {
+      this.#dial.stop(asLeft(error));
+    }
+  }
+
+  /** Reads what comes next into the buffer, behind what has been counted. */
+  #receive(): Promise<number | null> {
+    if (this.#filled === this.#buffer.length) {
+      const larger = new Uint8Array(Math.min(this.#buffer.length * 4, MAX_HEAD_BYTES));
+      larger.set(this.#buffer);
+      this.#buffer = larger;
+    }
+    return this.#client.read(this.#room());
+  }
+
+  /** What is behind the bytes that have been counted. */
+  #room(): Uint8Array<ArrayBuffer> {
+    return this.#filled === 0 ? this.#buffer : this.#buffer.subarray(this.#filled);
+  }
+
+  #startTunnel({ conn, authority }: Dialled, headBytes: number): void {
+    const { metrics } = this.#context;
+    this.#upstream = authority;
+    this.#connectMs = performance.now() - this.#phaseSinceMs;
+    this.#tunnel = new Tunnel(this.#client, conn, this.#context, this);
+    this.#enter("tunnel");
+    metrics.addLabelled("requests_total", "200", 1);
+    metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
+    metrics.add("tunnels_active", 1);
+    this.#tunnel.start({
+      answer: ESTABLISHED,
+      // A view, even of nothing, would be held as long as the tunnel is up.
+      received: this.#filled === headBytes
+        ? NOTHING
+        : this.#buffer.subarray(headBytes, this.#filled),
+      next: this.#nextRead && { count: this.#nextRead, room: this.#room() },
+      buffer: this.#buffer,
+    });
+  }
+
+  /** For its tunnel. */
+  onBytes(from: Side, count: number): void {
+    const direction = from === "client" ? "up" : "down";
+    this.#context.metrics.addLabelled("tunnel_bytes_total", direction, count);
+  }
+
+  /** For its tunnel. */
+  onEnd(end: TunnelEnd): void {
+    const { metrics, log } = this.#context;
+    const { bytesUp, bytesDown } = this.#tunnel!;
+    metrics.add("tunnels_active", -1);
+    metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
+    log("info", "tunnel", {
+      ...this.#logFields(),
+      upstream: formatAuthority(this.#upstream!),
+      status: 200,
+      connectMs: milliseconds(this.#connectMs),
+      bytesUp,
+      bytesDown,
+      ...end,
+    });
+    this.#enter("closed");
+  }
+
+  /** Ends what has come to no tunnel: answered, unless there is nobody to answer. Never rejects. */
+  async #end(reason: unknown): Promise<void> {
+    if (reason instanceof Left) this.#logLeft(reason);
+    else await this.#refuse(reason);
+    this.#enter("closed");
+  }
+
+  /** Answers so that the client can read it: not closed before the client has, or time is up. */
+  async #refuse(error: unknown): Promise<void> {
+    const refusal = error instanceof Refusal ? error : new Refusal("internal_error");
+    const { status, error: type, level } = REFUSALS[refusal.kind];
+    this.#enter("refused");
+    this.#context.metrics.addLabelled("requests_total", String(status), 1);
+    this.#context.metrics.addLabelled("refusals_total", type, 1);
+    this.#context.log(level, "refused", {
+      ...this.#logFields(),
+      status,
+      error: type,
+      reason: refusal.message,
+      cause: refusal === error ? undefined : String(error),
+    });
+    try {
+      await writeAll(this.#client, refusalResponse(refusal));
+      await this.#client.closeWrite();
+      while (this.#lingers && await this.#client.read(DISCARD) !== null);
+    } catch {
+      // The client does not want the answer, or took too long.
+    }
+  }
+
+  #logLeft({ how }: Left): void {
+    const level = this.#filled === 0 ? "debug" : "info";
+    this.#context.log(level, "no tunnel", { ...this.#logFields(), ...how });
+  }
+
+  #logFields() {
+    return {
+      id: this.#id,
+      source: this.source,
+      authority: this.#authority && formatAuthority(this.#authority),
+      durationMs: milliseconds(performance.now() - this.acceptedMs),
+    };
+  }
+
+  #enter(phase: Phase): void {
+    if (this.#phase === phase || this.#phase === "closed") return;
+    this.#phase = phase;
+    this.#phaseSinceMs = performance.now();
+    // A tunnel owns both sockets and has closed them by itself.
+    if (phase === "closed" && this.#tunnel === undefined) this.#client.close();
+    this.#context.onPhase(this);
+  }
+}
+
+function asLeft(error: unknown): Left {
+  return new Left({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
+}
+
+/** With a tenth of a millisecond, which is what a local dial takes. */
+function milliseconds(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

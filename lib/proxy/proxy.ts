@@ -1,0 +1,330 @@
+/** The listener, the connections that came from it, and their orderly end. */
+import { Admission } from "./admission.ts";
+import { normalAddress } from "../protocol/authority.ts";
+import type { Config } from "../config/config.ts";
+import { Connection, type ConnectionContext } from "./connection.ts";
+import { delay } from "../telemetry/delay.ts";
+import { LinkedList } from "./linked_list.ts";
+import { onHost } from "./listen.ts";
+import type { Log } from "../telemetry/log.ts";
+import { Metrics } from "../telemetry/metrics.ts";
+import { createPolicy, type Policy } from "../protocol/policy.ts";
+import { Refusal } from "../protocol/refusal.ts";
+import { sharedClockMs, type SharedMemory } from "./shared_memory.ts";
+import { isReset } from "./tunnel.ts";
+import { Upstreams } from "./upstream.ts";
+
+/** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
+const DRAIN_SPREAD = 0.8;
+/** The pause after a failed accept is doubled from the first to the last of these. */
+const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
+/** Timeouts are kept to within a quarter of them, and to within this. */
+export const MAX_CHECK_INTERVAL_MS = 250;
+/** Refused clients that may still be reading their answer; over that, the oldest go. */
+const MAX_LINGERING = 256;
+/** After so many turns of the event loop, of a millisecond each, all that was ready has been read. */
+const READ_TURNS = 4;
+/** How long refused clients may still read when nobody else is left in a drain. */
+const LAST_LINGER_MS = 1_000;
+/** Connections that the kernel may hold until they are accepted. */
+const ACCEPT_BACKLOG = 1_024;
+
+/** What has become of the clients when it ended. */
+export interface Drained {
+  readonly durationMs: number;
+  /** Those that were being served when it began. */
+  readonly connections: number;
+  readonly closedQuiet: number;
+  readonly cut: number;
+}
+
+/** How the end is going. */
+interface Drain {
+  readonly sinceMs: number;
+  readonly connections: number;
+  closedQuiet: number;
+  cut: number;
+}
+
+/** A running proxy: made listening, and gone once {@linkcode Proxy.finished} resolves. */
+export class Proxy {
+  /** Where it listens. */
+  readonly address: Deno.NetAddr;
+  /** Resolves once it has been shut down and the last connection is gone. */
+  readonly finished: Promise<Drained>;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #listener: Deno.TcpListener;
+  readonly #policy: Policy;
+  readonly #context: ConnectionContext;
+  readonly #admission: Admission;
+  readonly #shared: SharedMemory;
+  readonly #worker: number;
+  readonly #metrics: Metrics;
+  readonly #checkIntervalMs: number;
+  readonly #checkTimer: ReturnType<typeof setInterval>;
+  /** Those that were admitted and whose request is not complete. */
+  readonly #waiting = new LinkedList<Connection>();
+  /** Those that have a tunnel, or will have one once the upstream is reached. */
+  readonly #served = new LinkedList<Connection>();
+  /** Those that are reading their refusal. */
+  readonly #lingering = new LinkedList<Connection>();
+  /** All that have a socket. A list that items move to comes before those that they leave. */
+  readonly #lists = [this.#lingering, this.#served, this.#waiting];
+  readonly #listenerClosed = new AbortController();
+  readonly #finish = Promise.withResolvers<Drained>();
+  /** The address of the last client, and what it is in its normal spelling: most have the same. */
+  #lastHostname = "";
+  #lastSource = "";
+  /** What clients that were accepted before have sent has been read. */
+  #lastReadMs = 0;
+  #isShuttingDown = false;
+  #drain: Drain | undefined;
+  #lastCheckMs = performance.now();
+
+  /**
+   * @param worker Which of those that share the memory this one is.
+   * @throws The error of `Deno.listen`.
+   */
+  constructor(config: Config, log: Log, shared: SharedMemory, worker = 0) {
+    this.#config = config;
+    this.#log = log;
+    this.#shared = shared;
+    this.#worker = worker;
+    this.#metrics = new Metrics(shared.metrics[worker]);
+    this.#listener = onHost(config.host, (hostname) =>
+      Deno.listen({
+        hostname,
+        port: config.port,
+        reusePort: shared.metrics.length > 1,
+        tcpBacklog: ACCEPT_BACKLOG,
+      }));
+    this.address = this.#listener.addr as Deno.NetAddr;
+    this.finished = this.#finish.promise;
+    this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
+    this.#admission = new Admission(config, shared, worker);
+    const upstreams = new Upstreams({
+      authorities: config.upstreams,
+      connectTimeoutMs: config.connectTimeoutMs,
+      probeIntervalMs: config.probeIntervalMs,
+      isSelf: (conn) => isSameListener(this.address, conn),
+      log,
+      isTeller: worker === 0,
+      up: shared.upstreamUp[worker]!,
+    });
+    this.#context = {
+      ...config,
+      policy: this.#policy,
+      upstreams,
+      log,
+      metrics: this.#metrics,
+      onPhase: (connection) => this.#onPhase(connection),
+    };
+    this.#checkIntervalMs = checkIntervalMs(config);
+    shared.lastCheckMs[worker] = sharedClockMs();
+    this.#checkTimer = setInterval(() => this.#check(performance.now()), this.#checkIntervalMs);
+    void this.#accept();
+  }
+
+  /** Whether it has been told to end. */
+  get isShuttingDown(): boolean {
+    return this.#isShuttingDown;
+  }
+
+  /** Clients being served. */
+  get connections(): number {
+    return this.#admission.total;
+  }
+
+  /**
+   * Goes on serving new clients for the shutdown delay, then takes no more, and
+   * lets live tunnels go on until they end or the drain timeout is over.
+   */
+  async shutDown(): Promise<void> {
+    if (this.#isShuttingDown) return;
+    this.#isShuttingDown = true;
+    await delay(this.#config.shutdownDelayMs, this.#listenerClosed.signal);
+    this.#startDrain();
+  }
+
+  /** Takes no new clients and ends all connections at once. */
+  cut(end: "drain" | "error" = "drain"): void {
+    this.#isShuttingDown = true;
+    this.#cutAll(this.#startDrain(), end);
+  }
+
+  #startDrain(): Drain {
+    if (this.#drain !== undefined) return this.#drain;
+    this.#drain = {
+      sinceMs: performance.now(),
+      connections: this.#admittedCount,
+      closedQuiet: 0,
+      cut: 0,
+    };
+    this.#listenerClosed.abort();
+    this.#listener.close();
+    for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
+    this.#finishIfDone();
+    return this.#drain;
+  }
+
+  #cutAll(drain: Drain, end: "drain" | "error" = "drain"): void {
+    drain.cut += this.#admittedCount;
+    this.#forEach((connection) => connection.cut(end));
+  }
+
+  async #accept(): Promise<void> {
+    let pauseMs = 0;
+    for (;;) {
+      try {
+        if (this.#nextWouldBeRash()) await this.#letRead();
+        this.#start(await this.#listener.accept());
+        pauseMs = 0;
+      } catch (error) {
+        if (this.#listenerClosed.signal.aborted) return;
+        this.#metrics.add("accept_errors_total", 1);
+        // A client that has reset while it waited costs the others nothing.
+        if (isReset(error)) continue;
+        pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
+        this.#log("warn", "accept failed", { error: String(error), retryMs: pauseMs });
+        await delay(pauseMs, this.#listenerClosed.signal);
+      }
+    }
+  }
+
+  /** Whether the next client would push out one whose request may be here, but is not read yet. */
+  #nextWouldBeRash(): boolean {
+    const { first } = this.#waiting;
+    return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
+  }
+
+  /** Waits until what has come from clients is read: one turn of the event loop reads only so many. */
+  async #letRead(): Promise<void> {
+    for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
+    this.#lastReadMs = performance.now();
+  }
+
+  #start(client: Deno.TcpConn): void {
+    const source = this.#sourceOf(client);
+    const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
+    const connection = new Connection(id, client, source, this.#context);
+    const refusal = this.#admit(source);
+    this.#metrics.add("connections_total", 1);
+    if (refusal === undefined) {
+      this.#metrics.add("connections_active", 1);
+      this.#waiting.add(connection);
+    }
+    void connection.run(refusal);
+  }
+
+  #sourceOf(client: Deno.TcpConn): string {
+    const { hostname } = client.remoteAddr as Deno.NetAddr;
+    if (hostname !== this.#lastHostname) {
+      this.#lastHostname = hostname;
+      this.#lastSource = normalAddress(hostname) ?? hostname;
+    }
+    return this.#lastSource;
+  }
+
+  #admit(source: string): Refusal | undefined {
+    if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
+    // Whoever has its request ready goes before those who only hold a place; but who is
+    // refused for its source's own limit takes nobody's place.
+    if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
+      this.#waiting.first?.stopWaiting(new Refusal("too_many_connections"));
+    }
+    return this.#admission.enter(source);
+  }
+
+  #onPhase(connection: Connection): void {
+    const { phase, list } = connection;
+    if (phase === "tunnel") return;
+    list?.remove(connection);
+    if (phase === "dial") return this.#served.add(connection);
+    if (list === this.#waiting || list === this.#served) this.#giveUpPlace(connection);
+    if (phase === "refused") this.#linger(connection);
+    else this.#finishIfDone();
+  }
+
+  #giveUpPlace({ source }: Connection): void {
+    this.#metrics.add("connections_active", -1);
+    this.#admission.leave(source);
+  }
+
+  #linger(connection: Connection): void {
+    this.#lingering.add(connection);
+    if (this.#lingering.size > MAX_LINGERING) this.#lingering.first!.cut("drain");
+  }
+
+  get #admittedCount(): number {
+    return this.#waiting.size + this.#served.size;
+  }
+
+  #forEach(act: (connection: Connection) => void): void {
+    for (const list of this.#lists) for (const connection of list) act(connection);
+  }
+
+  #check(nowMs: number): void {
+    const lagMs = Math.max(0, nowMs - this.#lastCheckMs - this.#checkIntervalMs);
+    this.#lastCheckMs = nowMs;
+    this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
+    this.#shared.lastCheckMs[this.#worker] = sharedClockMs();
+    this.#forEach((connection) => connection.check(nowMs));
+    if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
+  }
+
+  /** Closes quiet tunnels one after the other, and all that is left at the deadline. */
+  #checkDrain(drain: Drain, nowMs: number): void {
+    const { drainTimeoutMs } = this.#config;
+    const elapsedMs = nowMs - drain.sinceMs;
+    // Who is refused now and keeps the socket open must not keep the process.
+    if (this.#admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
+    if (drainTimeoutMs === 0) return;
+    if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
+    const timeLeft = Math.max(0, 1 - elapsedMs / (drainTimeoutMs * DRAIN_SPREAD));
+    const mayStay = Math.floor(drain.connections * timeLeft);
+    let surplus = this.#admittedCount - mayStay;
+    for (const connection of this.#served) {
+      if (surplus <= 0) break;
+      if (!connection.closeIfQuiet(nowMs, "drain")) continue;
+      surplus--;
+      drain.closedQuiet++;
+    }
+  }
+
+  #finishIfDone(): void {
+    if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
+    clearInterval(this.#checkTimer);
+    this.#context.upstreams.close();
+    const { sinceMs, connections, closedQuiet, cut } = this.#drain;
+    const durationMs = Math.round(performance.now() - sinceMs);
+    this.#finish.resolve({ durationMs, connections, closedQuiet, cut });
+  }
+}
+
+/** Whether a connection that this host has made ends at that listener. */
+function isSameListener(listener: Deno.NetAddr, conn: Deno.TcpConn): boolean {
+  const remote = conn.remoteAddr as Deno.NetAddr;
+  if (remote.port !== listener.port) return false;
+  const host = normalAddress(remote.hostname);
+  if (listener.hostname !== "::" && listener.hostname !== "0.0.0.0") {
+    return host === normalAddress(listener.hostname);
+  }
+  // To one of its own addresses a host connects from that same address, and to
+  // any in 127.0.0.0/8 from 127.0.0.1.
+  const local = normalAddress((conn.localAddr as Deno.NetAddr).hostname);
+  return host === local || (host?.startsWith("127.") ?? false);
+}
+
+/** A quarter of the shortest timeout that connections are checked for. */
+function checkIntervalMs(config: Config): number {
+  const timeoutsMs = [
+    config.headerTimeoutMs,
+    config.connectTimeoutMs,
+    config.idleTimeoutMs,
+    config.halfCloseTimeoutMs,
+    config.maxTunnelAgeMs,
+    config.drainTimeoutMs,
+  ].filter((ms) => ms > 0);
+  return Math.min(MAX_CHECK_INTERVAL_MS, Math.max(5, Math.min(...timeoutsMs) / 4));
+}

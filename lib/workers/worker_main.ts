@@ -1,0 +1,65 @@
+/** The entry of one worker: a proxy in an isolate of its own, led by messages. */
+/// <reference lib="deno.worker" />
+import type { Config } from "../config/config.ts";
+import { createLog, createSink } from "../telemetry/log.ts";
+import { type Drained, Proxy } from "../proxy/proxy.ts";
+import type { SharedMemory } from "../proxy/shared_memory.ts";
+
+/** What a worker is told. */
+export type ToWorker =
+  | {
+    readonly kind: "start";
+    readonly config: Config;
+    readonly shared: SharedMemory;
+    readonly worker: number;
+  }
+  | { readonly kind: "shutDown" | "cut" };
+
+/** What a worker tells. */
+export type FromWorker =
+  | { readonly kind: "listening"; readonly address: Deno.NetAddr }
+  | { readonly kind: "cannotListen"; readonly reason: string }
+  | { readonly kind: "log"; readonly lines: string }
+  /** The last message: all connections are gone. */
+  | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
+
+const tell = (message: FromWorker) => self.postMessage(message);
+
+const sink = createSink((lines) => {
+  tell({ kind: "log", lines });
+  return Promise.resolve();
+});
+let proxy: Proxy | undefined;
+let failure: string | undefined;
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  if (data.kind === "start") start(data);
+  else if (data.kind === "shutDown") void proxy?.shutDown();
+  else proxy?.cut();
+};
+
+// What nobody has caught ends this worker, but in order: its tunnels are logged.
+function fail(event: Event, error: unknown): void {
+  event.preventDefault();
+  if (proxy === undefined) throw error;
+  failure ??= error instanceof Error ? error.stack ?? error.message : String(error);
+  proxy.cut("error");
+}
+self.addEventListener("error", (event) => fail(event, event.error));
+self.addEventListener("unhandledrejection", (event) => fail(event, event.reason));
+
+function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
+  const { logLevel: level, logFormat: format = "json", logColor: color } = config;
+  const log = createLog({ level, format, color, write: sink.write });
+  try {
+    proxy = new Proxy(config, log, shared, worker);
+  } catch (error) {
+    return tell({ kind: "cannotListen", reason: (error as Error).message });
+  }
+  tell({ kind: "listening", address: proxy.address });
+  void proxy.finished.then(async (drained) => {
+    await sink.flush();
+    tell({ kind: "finished", drained, failure });
+    self.close();
+  });
+}

@@ -1,0 +1,123 @@
+/** Every flag: its default, values that it may be given, and one that it may not. */
+import type { Config } from "../../lib/config/config.ts";
+import type { FlagName } from "../../lib/config/flags.ts";
+
+const b2 = { host: "b", port: 2 }, c3 = { host: "c", port: 3 };
+const TAKES_DURATION = "takes a duration such as 500ms, 10s, 1m30s or 1h, at most 576h, or 0";
+const TAKES_AUTHORITY = "takes HOST:PORT with a port from 1 to 65535, an IPv6 address in brackets";
+
+/** Section 1 of the design: each flag's default, and two values that it may be given. */
+export interface FlagRow {
+  readonly key: keyof Config;
+  readonly fallback: unknown;
+  readonly given: readonly [text: string, value: unknown];
+  readonly other: readonly [text: string, value: unknown];
+  readonly wrong: readonly [text: string, takes: string];
+}
+const WRONG_PORT = ["65536", "takes a whole number from 0 to 65535"] as const;
+const WRONG_COUNT = ["many", "takes a whole number from 0 to 1000000"] as const;
+const WRONG_DURATION = ["10", TAKES_DURATION] as const;
+const WRONG_AUTHORITY = ["a:0443", TAKES_AUTHORITY] as const;
+const times = (key: keyof Config, fallback: number): FlagRow => ({
+  key,
+  fallback,
+  given: ["1m30s", 90_000],
+  other: ["0", 0],
+  wrong: WRONG_DURATION,
+});
+const counts = (key: keyof Config, fallback: number): FlagRow => ({
+  key,
+  fallback,
+  given: ["7", 7],
+  other: ["0", 0],
+  wrong: WRONG_COUNT,
+});
+export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
+  "upstream": {
+    key: "upstreams",
+    fallback: [{ host: "10.96.0.1", port: 443 }],
+    given: ["b:2", [b2]],
+    other: ["c:3,B.:2", [c3, b2]],
+    wrong: WRONG_AUTHORITY,
+  },
+  "force-host": {
+    key: "upstreams",
+    fallback: [{ host: "10.96.0.1", port: 443 }],
+    given: ["b:2", [b2]],
+    other: ["c:3,b:2", [c3, b2]],
+    wrong: WRONG_AUTHORITY,
+  },
+  "allowed-hosts": {
+    key: "allowedAuthorities",
+    fallback: [],
+    given: ["b:2", [b2]],
+    other: ["c:3, b:2", [c3, b2]],
+    wrong: WRONG_AUTHORITY,
+  },
+  "allow-from": {
+    key: "allowFrom",
+    fallback: [],
+    given: ["10.0.0.0/8", [{ address: "10.0.0.0", prefixBits: 8 }]],
+    other: ["fd00::1,1.2.3.4", [
+      { address: "fd00::1", prefixBits: 128 },
+      { address: "1.2.3.4", prefixBits: 32 },
+    ]],
+    wrong: [
+      "10.0.0.1/8",
+      "takes an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set behind " +
+      "the prefix, or a single address",
+    ],
+  },
+  "host": {
+    key: "host",
+    fallback: undefined,
+    given: ["127.0.0.1", "127.0.0.1"],
+    other: ["[::1]", "::1"],
+    wrong: ["localhost", "takes an IP address such as 127.0.0.1, 0.0.0.0 or ::"],
+  },
+  "port": { key: "port", fallback: 8_118, given: ["80", 80], other: ["0", 0], wrong: WRONG_PORT },
+  "admin-host": {
+    key: "adminHost",
+    fallback: undefined,
+    given: ["127.0.0.1", "127.0.0.1"],
+    other: ["[::1]", "::1"],
+    wrong: ["localhost", "takes an IP address such as 127.0.0.1, 0.0.0.0 or ::"],
+  },
+  "admin-port": {
+    key: "adminPort",
+    fallback: 8119,
+    given: ["9000", 9000],
+    other: ["off", "off"],
+    wrong: ["no", "takes a whole number from 0 to 65535, or off"],
+  },
+  "workers": {
+    key: "workers",
+    fallback: 1,
+    given: ["2", 2],
+    other: ["auto", "auto"],
+    wrong: ["0", "takes a whole number from 1 to 64, or auto"],
+  },
+  "max-connections": counts("maxConnections", 4_096),
+  "max-connections-per-source": counts("maxConnectionsPerSource", 0),
+  "header-timeout": times("headerTimeoutMs", 10_000),
+  "connect-timeout": times("connectTimeoutMs", 4_000),
+  "idle-timeout": times("idleTimeoutMs", 14_400_000),
+  "half-close-timeout": times("halfCloseTimeoutMs", 60_000),
+  "max-tunnel-age": times("maxTunnelAgeMs", 0),
+  "shutdown-delay": times("shutdownDelayMs", 0),
+  "drain-timeout": times("drainTimeoutMs", 25_000),
+  "log-level": {
+    key: "logLevel",
+    fallback: "info",
+    given: ["debug", "debug"],
+    other: ["error", "error"],
+    wrong: ["trace", "takes debug, info, warn or error"],
+  },
+  "log-format": {
+    key: "logFormat",
+    fallback: undefined,
+    given: ["text", "text"],
+    other: ["json", "json"],
+    wrong: ["xml", "takes json or text"],
+  },
+};

@@ -1,0 +1,199 @@
+import { assertEquals } from "@std/assert";
+import {
+  address,
+  addressNumber,
+  authority,
+  cidr,
+  duration,
+  oneOf,
+  type ValueKind,
+  wholeNumber,
+} from "../../lib/config/values.ts";
+
+type Rows<T> = readonly (readonly [text: string, expected: T | undefined])[];
+
+function reads<T>(kind: string, { read }: ValueKind<T>, rows: Rows<T>): void {
+  for (const [text, expected] of rows) {
+    const verb = expected === undefined ? "does not read" : "reads";
+    Deno.test(`${kind} ${verb} ${JSON.stringify(text)}`, () => assertEquals(read(text), expected));
+  }
+}
+
+reads("duration", duration, [
+  ["0", 0],
+  ["0s", 0],
+  ["0h0m0s", 0],
+  ["1ms", 1],
+  ["500ms", 500],
+  ["10s", 10_000],
+  ["1m", 60_000],
+  ["1h", 3_600_000],
+  ["1m30s", 90_000],
+  ["1h30m", 5_400_000],
+  ["1h1m1s1ms", 3_661_001],
+  ["1.5s", 1_500],
+  ["0.1s", 100],
+  ["1.1s", 1_100],
+  ["0.5h", 1_800_000],
+  ["1.6ms", 2],
+  ["007s", 7_000],
+  ["576h", 2_073_600_000],
+  ["575h59m60s", 2_073_600_000],
+  ["576h1ms", undefined],
+  ["577h", undefined],
+  [`${"9".repeat(400)}h`, undefined],
+  // Rounded to 0 they would switch the limit off.
+  ["0.4ms", undefined],
+  ["0.0001s", undefined],
+  ["", undefined],
+  ["10", undefined],
+  ["1", undefined],
+  ["s", undefined],
+  ["-1s", undefined],
+  ["+1s", undefined],
+  ["1 s", undefined],
+  [" 1s", undefined],
+  ["1s ", undefined],
+  ["1s\n", undefined],
+  ["1S", undefined],
+  ["1d", undefined],
+  ["1us", undefined],
+  ["1ns", undefined],
+  ["1sec", undefined],
+  ["1m30", undefined],
+  [".5s", undefined],
+  ["1.s", undefined],
+  ["1.5.5s", undefined],
+  ["1e3s", undefined],
+  ["0x10s", undefined],
+  ["Infinity", undefined],
+  ["off", undefined],
+]);
+
+reads("wholeNumber(0, 65535)", wholeNumber(0, 65_535), [
+  ["0", 0],
+  ["1", 1],
+  ["8118", 8_118],
+  ["65535", 65_535],
+  ["65536", undefined],
+  ["-1", undefined],
+  ["+1", undefined],
+  ["1.0", undefined],
+  ["1e3", undefined],
+  ["0x10", undefined],
+  ["1_000", undefined],
+  ["", undefined],
+  [" 1", undefined],
+  ["1 ", undefined],
+  ["1\n", undefined],
+  ["\u0661", undefined],
+  ["true", undefined],
+  ["9".repeat(16), undefined],
+]);
+
+reads("wholeNumber(1, 5)", wholeNumber(1, 5), [
+  ["0", undefined],
+  ["1", 1],
+  ["5", 5],
+  ["6", undefined],
+]);
+
+reads("oneOf(json, text)", oneOf("json", "text"), [
+  ["json", "json"],
+  ["text", "text"],
+  ["JSON", undefined],
+  ["", undefined],
+  ["json ", undefined],
+  ["toString", undefined],
+]);
+
+reads("address", address, [
+  ["127.0.0.1", "127.0.0.1"],
+  ["0.0.0.0", "0.0.0.0"],
+  ["::", "::"],
+  ["[::]", "::"],
+  ["[::1]", "::1"],
+  ["FD00:0::1", "fd00::1"],
+  ["::ffff:127.0.0.1", "127.0.0.1"],
+  ["[127.0.0.1]", undefined],
+  ["localhost", undefined],
+  ["127.1", undefined],
+  ["*", undefined],
+  ["", undefined],
+  ["[]", undefined],
+  ["[::1", undefined],
+  ["[[::1]]", undefined],
+  ["fe80::1%eth0", undefined],
+  ["127.0.0.1:8118", undefined],
+  ["[::1]:8118", undefined],
+]);
+
+reads("authority", authority, [
+  ["kubernetes.default.svc:443", { host: "kubernetes.default.svc", port: 443 }],
+  ["[fd00::1]:443", { host: "fd00::1", port: 443 }],
+  ["a:0443", undefined],
+  ["a", undefined],
+  ["https://a:443", undefined],
+  ["", undefined],
+]);
+
+reads("cidr", cidr, [
+  ["10.0.0.0/8", { address: "10.0.0.0", prefixBits: 8 }],
+  ["0.0.0.0/0", { address: "0.0.0.0", prefixBits: 0 }],
+  ["10.70.0.3", { address: "10.70.0.3", prefixBits: 32 }],
+  ["10.70.0.3/32", { address: "10.70.0.3", prefixBits: 32 }],
+  ["255.255.255.254/31", { address: "255.255.255.254", prefixBits: 31 }],
+  ["172.16.0.0/12", { address: "172.16.0.0", prefixBits: 12 }],
+  ["2001:DB8::/32", { address: "2001:db8::", prefixBits: 32 }],
+  ["::/0", { address: "::", prefixBits: 0 }],
+  ["fd00::1", { address: "fd00::1", prefixBits: 128 }],
+  ["fd00::1/128", { address: "fd00::1", prefixBits: 128 }],
+  ["fd00:0:8000::/33", { address: "fd00:0:8000::", prefixBits: 33 }],
+  ["10.0.0.1/8", undefined],
+  ["10.128.0.0/8", undefined],
+  ["172.8.0.0/12", undefined],
+  ["128.0.0.0/0", undefined],
+  ["2001:db8::1/32", undefined],
+  ["2001:db8:8000::/32", undefined],
+  ["10.0.0.0/33", undefined],
+  ["fd00::/129", undefined],
+  ["10.0.0.0/", undefined],
+  ["10.0.0.0/08", undefined],
+  ["10.0.0.0/+8", undefined],
+  ["10.0.0.0/-1", undefined],
+  ["10.0.0.0/8.0", undefined],
+  ["10.0.0.0/8/8", undefined],
+  ["10.0.0.0/255.0.0.0", undefined],
+  ["10.0.0.0/ 8", undefined],
+  ["10.0.0.0/8\n", undefined],
+  ["10/8", undefined],
+  ["/8", undefined],
+  ["", undefined],
+  ["all", undefined],
+  ["localhost/8", undefined],
+  ["[fd00::]/8", undefined],
+  ["::ffff:10.0.0.0/104", undefined],
+  ["::ffff:10.0.0.1", undefined],
+  ["fe80::%eth0/64", undefined],
+]);
+
+Deno.test("addressNumber() gives the bits of an address", () => {
+  const rows: [string, bigint][] = [
+    ["0.0.0.0", 0n],
+    ["0.0.0.1", 1n],
+    ["10.70.0.3", 0x0a460003n],
+    ["255.255.255.255", 0xffffffffn],
+    ["::", 0n],
+    ["::1", 1n],
+    ["1::", 1n << 112n],
+    ["2001:db8::ff00:42:8329", 0x20010db8000000000000ff0000428329n],
+    ["1:2:3:4:5:6:7:8", 0x00010002000300040005000600070008n],
+  ];
+  for (const [text, expected] of rows) assertEquals(addressNumber(text), expected, text);
+});
+
+Deno.test("each kind of value says what it takes", () => {
+  assertEquals(wholeNumber(1, 5).takes, "a whole number from 1 to 5");
+  assertEquals(oneOf("a", "b", "c").takes, "a, b or c");
+  assertEquals(oneOf("a", "b").takes, "a or b");
+});

@@ -1,0 +1,88 @@
+/** A proxy of a test in this process, what it logs, and what it counts. */
+import { once } from "node:events";
+import { assertEquals } from "@std/assert";
+import { type Config, parseConfig } from "../../lib/config/config.ts";
+import type { Authority } from "../../lib/protocol/authority.ts";
+import { Proxy } from "../../lib/proxy/proxy.ts";
+import { allocateShared, type SharedMemory } from "../../lib/proxy/shared_memory.ts";
+import { createLog } from "../../lib/telemetry/log.ts";
+import { Metrics, reportMetrics } from "../../lib/telemetry/metrics.ts";
+import { CONNECT, connectTo, ESTABLISHED, type Peer, type TestUpstream, Tunnel } from "./peers.ts";
+
+/** One line of the proxy's log. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** A running proxy on a port of its own, and what it has logged. */
+export class TestProxy implements AsyncDisposable {
+  readonly proxy: Proxy;
+  readonly shared: SharedMemory;
+  readonly lines: LogLine[] = [];
+  readonly #newLine = new EventTarget();
+
+  /** @param config What differs from the defaults; probes are off unless asked for. */
+  constructor(config: Partial<Config>) {
+    const flags = ["--upstream=127.0.0.1:1", "--host=127.0.0.1", "--port=0"];
+    const invocation = parseConfig(flags, () => undefined);
+    if (invocation.kind !== "run") throw new Error("the test's own flags are wrong");
+    const write = (line: string) => {
+      this.lines.push(JSON.parse(line));
+      this.#newLine.dispatchEvent(new Event("line"));
+    };
+    const log = createLog({ level: "debug", format: "json", write });
+    const all = { ...invocation.config, probeIntervalMs: 0, ...config };
+    this.shared = allocateShared(1, all.upstreams.length, all.maxConnectionsPerSource > 0);
+    this.proxy = new Proxy(all, log, this.shared);
+  }
+
+  get authority(): Authority {
+    const { hostname, port } = this.proxy.address;
+    return { host: hostname, port };
+  }
+
+  /** Connects and sends that, if anything. */
+  connect(text = ""): Promise<Peer> {
+    return connectTo(this.authority, text);
+  }
+
+  /** A client whose tunnel is up, and the upstream's end of it. */
+  async tunnel(upstream: TestUpstream): Promise<Tunnel> {
+    const client = await this.connect(CONNECT);
+    const accepted = await upstream.accept();
+    assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
+    return new Tunnel(client, accepted);
+  }
+
+  /** The line of that number with that message, as soon as it has been written. */
+  async logged(msg: string, number = 1): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.filter((line) => line.msg === msg);
+      if (found.length >= number) return found[number - 1]!;
+      await once(this.#newLine, "line");
+    }
+  }
+
+  /** The value of one sample, with its labels if it has some: `name{label="value"}`. */
+  metric(sample: string): number {
+    return sampleOf(
+      reportMetrics(this.shared.metrics.map((cells) => new Metrics(cells)), []),
+      sample,
+    );
+  }
+
+  /** Ends the proxy; every gauge must be back at zero then. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.proxy.cut();
+    await this.proxy.finished;
+    assertEquals(this.proxy.connections, 0);
+    const gauges = ["connections_active", "tunnels_active"];
+    assertEquals(gauges.map((name) => this.metric(name)), [0, 0], `${gauges}`);
+  }
+}
+
+/** The value of one sample of a report; without the prefix. */
+export function sampleOf(report: string, sample: string): number {
+  const start = `api_server_proxy_${sample} `;
+  const line = report.split("\n").find((line) => line.startsWith(start));
+  if (line === undefined) throw new Error(`no ${sample} in\n${report}`);
+  return Number(line.slice(start.length));
+}

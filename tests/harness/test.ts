@@ -1,0 +1,57 @@
+/** How tests are registered and wait: each fails when it hangs or leaves something behind. */
+import { assertEquals } from "@std/assert";
+
+/** Far more than any test takes, also on a busy machine: one that hangs fails then. */
+const LIMIT_MS = 300_000;
+/** The same for one thing that a test waits for. */
+const PATIENCE_MS = 60_000;
+
+/**
+ * Registers a test that fails when it leaves a socket, a timer or an operation behind, and when it
+ * does not end.
+ */
+export function test(
+  name: string,
+  fn: () => void | Promise<void>,
+  { skip = false }: { skip?: boolean } = {},
+): void {
+  Deno.test({
+    name,
+    fn: () => withinLimit(fn),
+    ignore: skip,
+    sanitizeOps: true,
+    sanitizeResources: true,
+    sanitizeExit: true,
+  });
+}
+
+async function withinLimit(fn: () => void | Promise<void>): Promise<void> {
+  const limit = Promise.withResolvers<never>();
+  const hangs = () => limit.reject(new Error(`it does not end within ${LIMIT_MS / 1_000} s`));
+  const timer = setTimeout(hangs, LIMIT_MS);
+  try {
+    await Promise.race([fn(), limit.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until `look` gives that: for what no event tells of. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  expected: T,
+): Promise<void> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const seen = await look();
+    if (JSON.stringify(seen) === JSON.stringify(expected)) return;
+    if (performance.now() > deadlineMs) return assertEquals(seen, expected, what);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Whether a failed name lookup leaves nothing behind: 2.6 keeps the handle that would abort it. */
+export const LOOKUP_LEAVES_NOTHING = !Deno.version.deno.startsWith("2.6.");
+/** Whether `close()` ends a write that waits for its peer: only from Deno 2.9.5 on. */
+export const CLOSE_CANCELS_WRITES = !Deno.version.deno.startsWith("2.6.");
