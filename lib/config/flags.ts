@@ -10,38 +10,37 @@ import {
   wholeNumber,
 } from "./values.ts";
 
-/** One flag: the table of them feeds the parser, `--help` and the README. */
+/** One flag: the table of flags feeds the parser, `--help` and docs/reference.md. */
 export interface Flag<T = unknown> extends ValueKind<T> {
   /** Heading under which `--help` lists it. */
   readonly group: string;
-  /** What stands for the value in `--help`. */
+  /** Placeholder for the value in `--help`. */
   readonly value: string;
-  /** As an operator would write it; empty when there is none. */
+  /** The default, as an operator would write it; empty when there is none. */
   readonly fallback: string;
-  /** What to say of the default where the text itself says nothing. */
+  /** How `--help` describes the default where `fallback` alone would not explain it. */
   readonly fallbackHelp?: string;
   readonly help: string;
   /** Comma separated, and the flag may repeat. */
   readonly list?: true;
-  /** Given without a value it counts as not given: Liqo's charts may do so. */
+  /** An empty value counts as not given: Liqo's charts may render one. */
   readonly mayBeEmpty?: true;
 }
 
 const UPSTREAM = {
-  group: "Where to",
+  group: "Destinations",
   value: "HOST:PORT,…",
   fallback: "",
   list: true,
   ...authority,
 } as const;
 
-/** Every flag that takes a value. All defaults stand here. */
+/** Every flag that takes a value, with its default. */
 export const FLAGS = {
   "upstream": {
     ...UPSTREAM,
     fallbackHelp: "in a pod: the API server of its cluster",
-    help:
-      "the API server; every tunnel goes there, whatever the client asked for; several: failover",
+    help: "connect every tunnel here, whatever host the client asks for; list several for failover",
   },
   "force-host": {
     ...UPSTREAM,
@@ -52,11 +51,10 @@ export const FLAGS = {
     ...UPSTREAM,
     mayBeEmpty: true,
     fallbackHelp: "any",
-    help:
-      "with --upstream: only these may be asked for; without it: the places that may be reached",
+    help: "hosts that clients may ask for; without --upstream, also where their tunnels go",
   },
   "allow-from": {
-    group: "Who",
+    group: "Clients",
     value: "CIDR,…",
     fallback: "",
     fallbackHelp: "all sources",
@@ -77,7 +75,7 @@ export const FLAGS = {
     value: "N",
     fallback: "8118",
     ...wholeNumber(0, 65_535),
-    help: "port to listen on; 0 takes a free one and prints it",
+    help: "port to listen on; 0 picks a free one and logs it",
   },
   "admin-host": {
     group: "Listening",
@@ -85,84 +83,84 @@ export const FLAGS = {
     fallback: "",
     fallbackHelp: "as --host",
     ...address,
-    help: "address of health checks and metrics",
+    help: "address to serve health checks and metrics on",
   },
   "admin-port": {
     group: "Listening",
     value: "N|off",
     fallback: "8119",
     ...orWord(wholeNumber(0, 65_535), "off"),
-    help: "port of health checks and metrics (/livez, /readyz, /metrics); off for none",
+    help: "port for health checks and metrics (/livez, /readyz, /metrics); off disables them",
   },
   "workers": {
     group: "Listening",
     value: "N|auto",
     fallback: "1",
     ...orWord(wholeNumber(1, 64), "auto"),
-    help: "event loops that share the port, each on a core of its own; auto is one a core",
+    help: "event loops sharing the port, each on its own core; auto starts one per core",
   },
   "max-connections": {
     group: "Limits",
     value: "N",
     fallback: "4096",
     ...wholeNumber(0, 1_000_000),
-    help: "client connections at once, over all workers",
+    help: "client connections at the same time, over all workers",
   },
   "max-connections-per-source": {
     group: "Limits",
     value: "N",
     fallback: "0",
     ...wholeNumber(0, 1_000_000),
-    help: "the same for one source address",
+    help: "client connections at the same time from one source address",
   },
   "header-timeout": {
     group: "Limits",
     value: "DURATION",
     fallback: "10s",
     ...duration,
-    help: "from accept to the end of the request head",
+    help: "time from accepting a client to the end of its request head",
   },
   "connect-timeout": {
     group: "Limits",
     value: "DURATION",
     fallback: "4s",
     ...duration,
-    help: "to reach the upstream, all attempts together",
+    help: "time to connect to the upstream, over all attempts",
   },
   "idle-timeout": {
     group: "Limits",
     value: "DURATION",
     fallback: "4h",
     ...duration,
-    help: "a tunnel with no byte in either direction is closed",
+    help: "close a tunnel that carries no byte in either direction for this long",
   },
   "half-close-timeout": {
     group: "Limits",
     value: "DURATION",
     fallback: "1m",
     ...duration,
-    help: "once one side has ended, how long the other may be silent",
+    help: "after one side has ended, how long the other may stay silent",
   },
   "max-tunnel-age": {
     group: "Limits",
     value: "DURATION",
     fallback: "0",
     ...duration,
-    help: "a tunnel older than this, give or take 10 %, is closed at its next quiet moment",
+    help: "close a tunnel older than this, give or take 10 %, at its next quiet moment",
   },
   "shutdown-delay": {
     group: "Shutdown",
     value: "DURATION",
     fallback: "0",
     ...duration,
-    help: "after SIGTERM: how long to go on accepting while endpoints are being updated",
+    help: "after SIGTERM, how long to keep accepting while endpoints are updated",
   },
   "drain-timeout": {
     group: "Shutdown",
     value: "DURATION",
     fallback: "25s",
     ...duration,
-    help: "after that: how long live tunnels may go on",
+    help: "after that, how long live tunnels may continue",
   },
   "log-level": {
     group: "Log",

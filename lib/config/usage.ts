@@ -8,13 +8,13 @@ Usage:
   api-server-proxy remap REMAPPED_IP REMAPPED_EXT_CIDR
       print the address at which the peer cluster reaches this proxy
   api-server-proxy ready [URL]
-      end with 0 if a running proxy is ready (default: http://127.0.0.1:8119/readyz)
+      exit with 0 if a running proxy is ready (default: http://127.0.0.1:8119/readyz)
 
 Examples:
-  # Serve the API server at 10.0.0.10 to whoever comes from the gateways' network
+  # Serve the API server at 10.0.0.10 to clients from the gateways' network
   api-server-proxy --upstream 10.0.0.10:6443 --allow-from 10.70.0.0/16
 
-  # Two API servers, the second when the first fails; only one name may be asked for
+  # Two API servers, the second used when the first fails; clients may ask for one name only
   api-server-proxy --upstream 10.0.0.10:6443,10.0.0.11:6443 \\
     --allowed-hosts kubernetes.default.svc:443
 `;
@@ -22,12 +22,12 @@ Examples:
 const FOOTER = `
 Other:
   -h, --help
-          print this
+          print this help
       --version
           print the version
 
-Durations are written 500ms, 10s, 1m30s or 1h; 0 switches a limit off. Lists are
-comma separated and the flag may repeat. Every flag can be given in the environment
+Durations are written 500ms, 10s, 1m30s or 1h; 0 disables a limit. Lists are comma
+separated, and the flag may repeat. Every flag can be set in the environment
 (--connect-timeout is ${envName("connect-timeout")}); the flag wins.
 `;
 

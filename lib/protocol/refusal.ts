@@ -1,10 +1,10 @@
-/** Every way to say no: the one place that pairs a situation with an answer. */
+/** Every refusal: the one place that pairs a situation with an answer. */
 
 /**
  * Situation → status (RFC 9110 §15), Proxy-Status error type (RFC 9209 §2.3),
- * reason phrase, log level and what the person at the other end can do.
+ * reason phrase, log level and advice for the person who reads the answer.
  *
- * Go clients, kubectl among them, show their users nothing but the phrase.
+ * Go clients such as kubectl show their users only the phrase.
  */
 export const REFUSALS = {
   malformed_head: {
@@ -13,7 +13,7 @@ export const REFUSALS = {
     level: "warn",
     phrase: "Malformed CONNECT request",
     advice:
-      "Send `CONNECT host:port HTTP/1.1`, a Host field and a blank line, each line ended by CR LF.",
+      "Send `CONNECT host:port HTTP/1.1`, a Host field and a blank line, each line ending in CR LF.",
   },
   body_announced: {
     status: 400,
@@ -21,7 +21,7 @@ export const REFUSALS = {
     level: "warn",
     phrase: "CONNECT takes no body",
     advice:
-      "Leave out Content-Length and Transfer-Encoding: what follows a CONNECT request belongs to the tunnel.",
+      "Leave out Content-Length and Transfer-Encoding: bytes after a CONNECT request belong to the tunnel.",
   },
   source_denied: {
     status: 403,
@@ -35,7 +35,7 @@ export const REFUSALS = {
     error: "http_request_denied",
     level: "warn",
     phrase: "Host not allowed by the API server proxy",
-    advice: "Ask for a host and port that are on this proxy's --allowed-hosts list.",
+    advice: "Ask for a host and port on this proxy's --allowed-hosts list.",
   },
   method_not_allowed: {
     status: 405,
@@ -43,7 +43,7 @@ export const REFUSALS = {
     level: "warn",
     phrase: "Only CONNECT is served here",
     advice:
-      "This is a proxy, not the API server: give its address as proxy-url (kubeconfig) or https_proxy.",
+      "This is a proxy, not the API server: use its address as proxy-url (kubeconfig) or https_proxy.",
     fields: "Allow: CONNECT\r\n",
   },
   head_timeout: {
@@ -51,28 +51,28 @@ export const REFUSALS = {
     error: "http_request_error",
     level: "warn",
     phrase: "Request head not complete in time",
-    advice: "Send the whole CONNECT request, up to its blank line, at once.",
+    advice: "Send the whole CONNECT request, including the blank line, at once.",
   },
   request_line_too_long: {
     status: 414,
     error: "http_request_error",
     level: "warn",
     phrase: "Request line too long",
-    advice: "The request line may take 8 KiB: `CONNECT host:port HTTP/1.1`.",
+    advice: "The request line may be at most 8 KiB: `CONNECT host:port HTTP/1.1`.",
   },
   head_too_long: {
     status: 431,
     error: "http_request_error",
     level: "warn",
     phrase: "Request head too long",
-    advice: "The request line and all fields together may take 16 KiB.",
+    advice: "The request line and all fields together may be at most 16 KiB.",
   },
   internal_error: {
     status: 500,
     error: "proxy_internal_error",
     level: "error",
     phrase: "API server proxy failed",
-    advice: "The fault is the proxy's own: its log says more.",
+    advice: "This is a fault in the proxy: its log has the details.",
   },
   upstream_refused: {
     status: 502,
@@ -80,7 +80,7 @@ export const REFUSALS = {
     level: "error",
     phrase: "API server refused the connection",
     advice:
-      "The API server may be restarting: try again, and if it goes on ask its administrator to check --upstream.",
+      "The API server may be restarting: try again, and if it keeps failing ask its administrator to check --upstream.",
   },
   upstream_unreachable: {
     status: 502,
@@ -94,7 +94,7 @@ export const REFUSALS = {
     error: "dns_error",
     level: "error",
     phrase: "Name of the API server not found by its proxy",
-    advice: "Ask the administrator of this proxy to check --upstream and the DNS.",
+    advice: "Ask the administrator of this proxy to check --upstream and DNS.",
   },
   upstream_is_proxy: {
     status: 502,
@@ -102,7 +102,7 @@ export const REFUSALS = {
     level: "error",
     phrase: "API server proxy would connect to itself",
     advice:
-      "Ask the administrator of this proxy to give the API server's address as --upstream, not the proxy's.",
+      "Ask the administrator of this proxy to set --upstream to the API server's address, not the proxy's.",
   },
   too_many_connections: {
     status: 503,
@@ -117,7 +117,7 @@ export const REFUSALS = {
     error: "destination_unavailable",
     level: "info",
     phrase: "API server proxy is shutting down",
-    advice: "Try again: another replica, or the next start of this one, will answer.",
+    advice: "Try again: another replica, or this one after its restart, will answer.",
     fields: "Retry-After: 1\r\n",
   },
   version_not_supported: {
@@ -125,7 +125,7 @@ export const REFUSALS = {
     error: "http_protocol_error",
     level: "warn",
     phrase: "Only HTTP/1.0 and HTTP/1.1 are served here",
-    advice: "Send the CONNECT request itself with HTTP/1.1; inside the tunnel any protocol goes.",
+    advice: "Send the CONNECT request itself with HTTP/1.1; the tunnel may carry any protocol.",
   },
   upstream_timeout: {
     status: 504,
@@ -133,14 +133,14 @@ export const REFUSALS = {
     level: "error",
     phrase: "API server did not answer its proxy in time",
     advice:
-      "The API server or the way to it may be down: try again, and if it goes on ask its administrator.",
+      "The API server or the network path to it may be down: try again, and if it keeps failing ask its administrator.",
   },
 } as const;
 
-/** A situation in which the proxy says no. */
+/** A situation in which the proxy refuses a client. */
 export type RefusalKind = keyof typeof REFUSALS;
 
-/** Ends a connection with a refusal. The message says, for logs and clients, what was wrong. */
+/** Ends a connection with a refusal. The message says what was wrong, to clients and in the log. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
 

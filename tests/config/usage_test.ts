@@ -39,7 +39,7 @@ Deno.test("usage() tells every flag, what it takes, what it is for and its defau
 
 Deno.test("usage() lists flags under their group, each group once", () => {
   const headings = usage().split("\n").filter((line) => /^[A-Z][A-Za-z ]+:$/.test(line));
-  const groups = ["Where to", "Who", "Listening", "Limits", "Shutdown", "Log"];
+  const groups = ["Destinations", "Clients", "Listening", "Limits", "Shutdown", "Log"];
   assertEquals(headings, [
     ...["Usage:", "Examples:"],
     ...groups.map((group) => `${group}:`),
@@ -60,7 +60,7 @@ Deno.test("usage() tells the commands, --help, --version and the environment", (
 });
 
 Deno.test("usage() has two examples with flags that exist", () => {
-  const examples = usage().split("Examples:")[1]?.split("\n\nWhere to:")[0] ?? "";
+  const examples = usage().split("Examples:")[1]?.split("\n\nDestinations:")[0] ?? "";
   assertEquals(examples.match(/^ {2}api-server-proxy /gm)?.length, 2);
   const flags = [...examples.matchAll(/--([a-z-]+)/g)].map(([, name = ""]) => name);
   assert(flags.length > 0);

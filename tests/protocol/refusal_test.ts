@@ -121,14 +121,14 @@ Deno.test("refusalResponse() answers byte for byte as documented", () => {
     new TextDecoder().decode(refusalResponse(new Refusal("method_not_allowed"))),
     "HTTP/1.1 405 Only CONNECT is served here\r\n" +
       "Content-Type: text/plain\r\n" +
-      "Content-Length: 125\r\n" +
+      "Content-Length: 124\r\n" +
       "Connection: close\r\n" +
       "Proxy-Status: api-server-proxy; error=http_request_error; " +
       'details="Only CONNECT is served here"\r\n' +
       "Allow: CONNECT\r\n" +
       "\r\n" +
       "Only CONNECT is served here. This is a proxy, not the API server: " +
-      "give its address as proxy-url (kubeconfig) or https_proxy.\n",
+      "use its address as proxy-url (kubeconfig) or https_proxy.\n",
   );
 });
 
