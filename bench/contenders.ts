@@ -55,8 +55,8 @@ export function oursCommand(
 ): string[] {
   if (binary !== undefined) return [binary];
   const main = new URL("../main.ts", import.meta.url).pathname;
-  const permissions = ["--no-prompt", "--allow-net", "--allow-env", "--allow-read"];
-  return [Deno.execPath(), "run", "--quiet", ...permissions, `--v8-flags=${v8Flags}`, main];
+  const options = ["--quiet", "--no-prompt", "-P=start", `--v8-flags=${v8Flags}`];
+  return [Deno.execPath(), "run", ...options, main];
 }
 
 /** The arguments of ours. */

@@ -5,7 +5,7 @@ import { test } from "./harness/test.ts";
 
 const TOKEN = "secret";
 /** As the task `demo` starts it. */
-const DEMO = ["run", "--no-prompt", "--allow-net=127.0.0.1", "demo/main.ts"];
+const DEMO = ["run", "--quiet", "--no-prompt", "-P=demo", "demo/main.ts"];
 const AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 function startDemo(...args: string[]): Deno.ChildProcess {

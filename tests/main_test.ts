@@ -13,10 +13,9 @@ import { test } from "./harness/test.ts";
 
 const START = [
   "run",
+  "--quiet",
   "--no-prompt",
-  "--allow-net",
-  "--allow-env=API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT",
-  "--allow-read=lib,std,/proc/self/fd",
+  "-P=start",
   "main.ts",
 ];
 

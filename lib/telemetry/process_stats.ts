@@ -1,15 +1,12 @@
 /** What the process as a whole uses, under the names that Prometheus has for it. */
 import type { Reading } from "./metrics.ts";
 
-/**
- * The standard `process_*` metrics. Descriptors are left out where Deno does
- * not let them be counted: since 2.7 `/proc/self/fd` wants every permission.
- */
+/** The standard `process_*` metrics, but for descriptors, which Deno does not let be counted. */
 export async function processReadings(): Promise<Reading[]> {
   // Loaded at the first report: it takes some MiB that nobody else needs.
   const { cpuUsage } = (await import("node:process")).default;
   const { user, system } = cpuUsage();
-  const readings = [
+  return [
     counter("process_cpu_seconds_total", "CPU time, user and system.", (user + system) / 1e6),
     gauge("process_resident_memory_bytes", "Resident memory.", Deno.memoryUsage().rss),
     gauge(
@@ -18,18 +15,6 @@ export async function processReadings(): Promise<Reading[]> {
       performance.timeOrigin / 1_000,
     ),
   ];
-  const openFds = countOpenFds();
-  if (openFds === undefined) return readings;
-  return [...readings, gauge("process_open_fds", "Open file descriptors.", openFds)];
-}
-
-function countOpenFds(): number | undefined {
-  try {
-    // The listing itself takes one.
-    return [...Deno.readDirSync("/proc/self/fd")].length - 1;
-  } catch {
-    return undefined;
-  }
 }
 
 /** A counter with one value. */

@@ -56,10 +56,7 @@ async function program(env: Record<string, string>, args: (port: number) => stri
     await peer.readAll();
   });
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env=API_SERVER_PROXY_*"],
-      ...["main.ts", "ready", ...args(port)],
-    ],
+    args: ["run", "--quiet", "--no-prompt", "-P=start", "main.ts", "ready", ...args(port)],
     env: { NO_COLOR: "1", ...Object.fromEntries(Object.entries(env).map(fill(port))) },
   }).output();
   return { code, stderr: new TextDecoder().decode(stderr) };

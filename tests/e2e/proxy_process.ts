@@ -5,11 +5,10 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** As the task `start` runs it. */
 const FROM_SOURCE = [
   "run",
+  "--quiet",
   "--no-prompt",
+  "-P=start",
   "--v8-flags=--max-semi-space-size=4",
-  "--allow-net",
-  "--allow-env=API_SERVER_PROXY_*,KUBERNETES_SERVICE_HOST,KUBERNETES_SERVICE_PORT",
-  `--allow-read=${ROOT}lib,${ROOT}std,/proc/self/fd`,
   `${ROOT}main.ts`,
 ];
 

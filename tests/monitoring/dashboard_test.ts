@@ -60,8 +60,7 @@ for (const [what, text] of Object.entries({ dashboard: EXPRESSIONS.join("\n"), a
 test("the dashboard shows every metric of ours, and the README tells of each", async () => {
   const report = await samplesOfServer();
   const tabled = new Set(README.match(/^\| `(api_server_proxy|process)_\w+/gm));
-  // The second is not there under every Deno.
-  const unshown = ["process_start_time_seconds", "process_open_fds"];
+  const unshown = ["process_start_time_seconds"];
   for (const [, name = ""] of report.matchAll(/^# TYPE (\w+)/gm)) {
     const isShown = EXPRESSIONS.some((expr) => expr.includes(name));
     assert(isShown !== unshown.includes(name), `${name} is on no panel`);
