@@ -2,11 +2,11 @@
 import { type Admin, type Check, startAdmin } from "./telemetry/admin.ts";
 import { formatAuthority } from "./protocol/authority.ts";
 import type { Config } from "./config/config.ts";
-import { onHost } from "./proxy/listen.ts";
+import { onHost } from "./proxy/sockets.ts";
 import { createLog } from "./telemetry/log.ts";
 import { Metrics, type Reading, reportMetrics } from "./telemetry/metrics.ts";
 import { counter, gauge, processReadings } from "./telemetry/process_stats.ts";
-import { MAX_CHECK_INTERVAL_MS, Proxy } from "./proxy/proxy.ts";
+import { MAX_TICK_INTERVAL_MS, Proxy } from "./proxy/proxy.ts";
 import { allocateShared, sharedClockMs, type SharedMemory } from "./proxy/shared_memory.ts";
 import { Workers } from "./workers/worker_pool.ts";
 
@@ -131,12 +131,12 @@ function upstreamsUp(config: Config, shared: SharedMemory): boolean[] {
 }
 
 /** A worker that is blocked cannot say so: its lag is set here, until it sets it itself again. */
-function tellBlockedWorkers({ metrics, lastCheckMs }: SharedMemory): void {
+function tellBlockedWorkers({ metrics, lastTickMs }: SharedMemory): void {
   const nowMs = sharedClockMs();
   metrics.forEach((cells, worker) => {
-    const lateMs = nowMs - lastCheckMs[worker]! - MAX_CHECK_INTERVAL_MS;
+    const lateMs = nowMs - lastTickMs[worker]! - MAX_TICK_INTERVAL_MS;
     // Short ones are the worker's own to tell, and exactly.
-    if (lastCheckMs[worker] === 0 || lateMs < MAX_CHECK_INTERVAL_MS) return;
+    if (lastTickMs[worker] === 0 || lateMs < MAX_TICK_INTERVAL_MS) return;
     new Metrics(cells).set("event_loop_lag_seconds", lateMs / 1_000);
   });
 }

@@ -1,51 +1,55 @@
 /** One client, from its first byte to its log line. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
-import { firstBuffer } from "./buffers.ts";
-import {
-  type ConnectRequest,
-  ConnectRequestParser,
-  MAX_HEAD_BYTES,
-} from "../protocol/connect_request.ts";
+import { EarlyBytes } from "./early_bytes.ts";
+import { type ConnectRequest, ConnectRequestParser } from "../protocol/connect_request.ts";
 import type { Linked, LinkedList } from "./linked_list.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Policy } from "../protocol/policy.ts";
 import { Refusal, refusalResponse, REFUSALS } from "../protocol/refusal.ts";
+import { isReset, writeAll } from "./sockets.ts";
 import {
-  isReset,
   type Side,
   Tunnel,
   type TunnelEnd,
   type TunnelLimits,
   type TunnelObserver,
-  writeAll,
 } from "./tunnel.ts";
 import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
-export interface ConnectionContext extends TunnelLimits {
+export interface ConnectionContext {
   readonly headerTimeoutMs: number;
   readonly policy: Policy;
   readonly upstreams: Upstreams;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly maxTunnelAgeMs: number;
+  readonly tunnelLimits: TunnelLimits;
   /** Called each time that a connection has come to its next phase. */
   readonly onPhase: (connection: Connection) => void;
 }
 
-/** Where a connection stands; it only ever moves down this list. */
+/** Where a connection stands. */
 export type Phase = "head" | "dial" | "tunnel" | "refused" | "closed";
 
-/** Ends a connection that gets no answer: there is nobody to tell. */
-class Left extends Error {
+/** What may follow what. Anything else is a bug, and shows where it is made. */
+const NEXT: Readonly<Record<Phase, readonly Phase[]>> = {
+  head: ["dial", "refused", "closed"],
+  dial: ["tunnel", "refused", "closed"],
+  tunnel: ["closed"],
+  refused: ["closed"],
+  closed: [],
+};
+
+/** Ends a connection that gets no answer: the client has gone, or has sent nothing. */
+class Unanswered extends Error {
   constructor(readonly how: TunnelEnd) {
     super();
   }
 }
 
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection established\r\n\r\n");
-const NOTHING = new Uint8Array(0);
 /** A tunnel is at a quiet moment when no byte has gone through for so long. */
 const QUIET_MS = 1_000;
 /** By how much the greatest age of tunnels differs, so that they do not end together. */
@@ -70,14 +74,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   readonly #dial = new Dial();
   #phase: Phase = "head";
   #phaseSinceMs = this.acceptedMs;
-  /** It was ended from outside before it had a tunnel. */
-  #isStopped = false;
   #lingers = true;
-  /** All bytes from the client up to the tunnel; the first `#filled` are valid. Most heads fit. */
-  #buffer = firstBuffer();
-  #filled = 0;
-  /** The read into the buffer that nobody has counted yet. */
-  #nextRead: Promise<number | null> | undefined;
+  readonly #early: EarlyBytes;
   #authority: Authority | undefined;
   #upstream: Authority | undefined;
   #connectMs = 0;
@@ -86,6 +84,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
     this.#id = id;
     this.#client = client;
+    this.#early = new EarlyBytes(client);
     this.source = source;
     this.#context = context;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
@@ -100,30 +99,33 @@ export class Connection implements Linked<Connection>, TunnelObserver {
    * Serves the client until it has a tunnel, which goes on by itself, or an answer, or is gone. The
    * phase tells when its sockets are closed. Never rejects.
    *
+   * Others end a connection at any time ({@linkcode cut}, {@linkcode stopWaiting}, {@linkcode tick}):
+   * after each wait the phase says whether it is still to go on.
+   *
    * @param refusal Why the client is not to be served at all, if so.
    */
   async run(refusal?: Refusal): Promise<void> {
     try {
       if (refusal !== undefined) throw refusal;
-      const { authority, headBytes } = await this.#readHead();
-      const upstream = await this.#reach(authority);
-      if (this.#isStopped) upstream.conn.close();
-      else this.#startTunnel(upstream, headBytes);
+      const request = await this.#readHead();
+      if (request === undefined) return;
+      const upstream = await this.#context.upstreams.dial(request.authority, this.#dial);
+      if (this.#phase === "dial") this.#startTunnel(upstream, request.headBytes);
+      else upstream.conn.close();
     } catch (error) {
-      // Whoever has stopped it has seen to its end.
-      if (!this.#isStopped) await this.#end(error);
+      if (this.#phase === "head" || this.#phase === "dial") await this.#end(error);
     }
   }
 
   /** Ends what has taken too long. To be called often. */
-  check(nowMs: number): void {
+  tick(nowMs: number): void {
     const { headerTimeoutMs } = this.#context;
     const phaseMs = nowMs - this.#phaseSinceMs;
     if (this.#phase === "head" && headerTimeoutMs > 0 && phaseMs >= headerTimeoutMs) {
       this.#stop(new Refusal("head_timeout"), "idle");
     } else if (this.#phase === "dial") {
       this.#dial.check(nowMs);
-      if (this.#nextRead === undefined) void this.#readAhead();
+      void this.#readAhead();
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
@@ -154,93 +156,64 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     else if (this.#phase !== "closed") this.#stop(new Refusal("draining"), end);
   }
 
-  /** Ends what comes before the tunnel; who has sent nothing gets no answer. */
+  /** Ends what comes before the tunnel; a client that has sent nothing gets no answer. */
   #stop(refusal: Refusal, end: TunnelEnd["end"]): void {
-    this.#isStopped = true;
-    const reason = this.#filled > 0 ? refusal : new Left({ endedBy: "proxy", end });
+    const reason = this.#early.isEmpty ? new Unanswered({ endedBy: "proxy", end }) : refusal;
     this.#dial.stop(reason);
     void this.#end(reason);
   }
 
-  async #readHead(): Promise<ConnectRequest> {
+  /**
+   * Reads the request head. With its last byte the connection is in its next phase: nobody finds it
+   * waiting for a request that is here.
+   *
+   * @returns `undefined` when it was ended meanwhile.
+   */
+  async #readHead(): Promise<ConnectRequest | undefined> {
     const parser = new ConnectRequestParser();
     for (;;) {
-      let count;
-      try {
-        count = await this.#receive();
-      } catch (error) {
-        throw asLeft(error);
+      const hasMore = await this.#early.receive().catch((error) => {
+        throw asUnanswered(error);
+      });
+      if (this.#phase !== "head") return undefined;
+      if (!hasMore) {
+        throw this.#early.isEmpty
+          ? new Unanswered({ endedBy: "client", end: "eof" })
+          : new Refusal("malformed_head", "it ended before its blank line");
       }
-      // Answered already: what comes now is no request any more.
-      if (this.#isStopped) throw new Left({ endedBy: "proxy", end: "eof" });
-      if (count === null) {
-        if (this.#filled === 0) throw new Left({ endedBy: "client", end: "eof" });
-        throw new Refusal("malformed_head", "it ended before its blank line");
-      }
-      this.#filled += count;
-      const request = parser.parse(this.#buffer.subarray(0, this.#filled));
+      const request = parser.parse(this.#early.received);
       if (request === undefined) continue;
       this.#authority = request.authority;
-      if (this.#context.policy.authorityAllowed(request.authority)) return request;
-      throw new Refusal("authority_denied");
+      if (!this.#context.policy.authorityAllowed(request.authority)) {
+        throw new Refusal("authority_denied");
+      }
+      this.#enter("dial");
+      this.#context.log("debug", "dialling", () => this.#logFields());
+      return request;
     }
   }
 
-  #reach(authority: Authority): Promise<Dialled> {
-    this.#enter("dial");
-    this.#context.log("debug", "dialling", () => this.#logFields());
-    return this.#context.upstreams.dial(authority, this.#dial);
-  }
-
-  /** Reads on during a dial that takes long: a reset stops it, what comes early waits in the buffer. */
+  /** Reads on during a dial that takes long: a client that resets ends it. */
   async #readAhead(): Promise<void> {
     try {
-      while (this.#filled < MAX_HEAD_BYTES) {
-        this.#nextRead = this.#receive();
-        const count = await this.#nextRead;
-        // From the dial's end on the read belongs to the tunnel, as does the end of stream.
-        if (this.#phase !== "dial" || count === null) return;
-        this.#nextRead = undefined;
-        this.#filled += count;
-      }
+      await this.#early.readAhead(() => this.#phase === "dial");
     } catch (error) {
-      this.#dial.stop(asLeft(error));
+      if (this.#phase !== "dial") return;
+      this.#dial.stop(error);
+      await this.#end(asUnanswered(error));
     }
-  }
-
-  /** Reads what comes next into the buffer, behind what has been counted. */
-  #receive(): Promise<number | null> {
-    if (this.#filled === this.#buffer.length) {
-      const larger = new Uint8Array(Math.min(this.#buffer.length * 4, MAX_HEAD_BYTES));
-      larger.set(this.#buffer);
-      this.#buffer = larger;
-    }
-    return this.#client.read(this.#room());
-  }
-
-  /** What is behind the bytes that have been counted. */
-  #room(): Uint8Array<ArrayBuffer> {
-    return this.#filled === 0 ? this.#buffer : this.#buffer.subarray(this.#filled);
   }
 
   #startTunnel({ conn, authority }: Dialled, headBytes: number): void {
     const { metrics } = this.#context;
     this.#upstream = authority;
     this.#connectMs = performance.now() - this.#phaseSinceMs;
-    this.#tunnel = new Tunnel(this.#client, conn, this.#context, this);
+    this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
     this.#enter("tunnel");
     metrics.addLabelled("requests_total", "200", 1);
     metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
     metrics.add("tunnels_active", 1);
-    this.#tunnel.start({
-      answer: ESTABLISHED,
-      // A view, even of nothing, would be held as long as the tunnel is up.
-      received: this.#filled === headBytes
-        ? NOTHING
-        : this.#buffer.subarray(headBytes, this.#filled),
-      next: this.#nextRead && { count: this.#nextRead, room: this.#room() },
-      buffer: this.#buffer,
-    });
+    this.#tunnel.start({ answer: ESTABLISHED, ...this.#early.handOver(headBytes) });
   }
 
   /** For its tunnel. */
@@ -269,9 +242,10 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   /** Ends what has come to no tunnel: answered, unless there is nobody to answer. Never rejects. */
   async #end(reason: unknown): Promise<void> {
-    if (reason instanceof Left) this.#logLeft(reason);
+    if (reason instanceof Unanswered) this.#logUnanswered(reason);
     else await this.#refuse(reason);
-    this.#enter("closed");
+    // Its time to read the answer may be over already.
+    if (this.#phase !== "closed") this.#enter("closed");
   }
 
   /** Answers so that the client can read it: not closed before the client has, or time is up. */
@@ -297,8 +271,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     }
   }
 
-  #logLeft({ how }: Left): void {
-    const level = this.#filled === 0 ? "debug" : "info";
+  #logUnanswered({ how }: Unanswered): void {
+    const level = this.#early.isEmpty ? "debug" : "info";
     this.#context.log(level, "no tunnel", { ...this.#logFields(), ...how });
   }
 
@@ -312,7 +286,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   }
 
   #enter(phase: Phase): void {
-    if (this.#phase === phase || this.#phase === "closed") return;
+    if (!NEXT[this.#phase].includes(phase)) {
+      throw new Error(`connection ${this.#id}: ${phase} after ${this.#phase}`);
+    }
     this.#phase = phase;
     this.#phaseSinceMs = performance.now();
     // A tunnel owns both sockets and has closed them by itself.
@@ -321,8 +297,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   }
 }
 
-function asLeft(error: unknown): Left {
-  return new Left({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
+function asUnanswered(error: unknown): Unanswered {
+  return new Unanswered({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
 }
 
 /** With a tenth of a millisecond, which is what a local dial takes. */

@@ -5,13 +5,12 @@ import type { Config } from "../config/config.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { delay } from "../telemetry/delay.ts";
 import { LinkedList } from "./linked_list.ts";
-import { onHost } from "./listen.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import { sharedClockMs, type SharedMemory } from "./shared_memory.ts";
-import { isReset } from "./tunnel.ts";
+import { isReset, isSameListener, onHost } from "./sockets.ts";
 import { Upstreams } from "./upstream.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
@@ -19,7 +18,7 @@ const DRAIN_SPREAD = 0.8;
 /** The pause after a failed accept is doubled from the first to the last of these. */
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 /** Timeouts are kept to within a quarter of them, and to within this. */
-export const MAX_CHECK_INTERVAL_MS = 250;
+export const MAX_TICK_INTERVAL_MS = 250;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
 /** After so many turns of the event loop, of a millisecond each, all that was ready has been read. */
@@ -61,8 +60,8 @@ export class Proxy {
   readonly #shared: SharedMemory;
   readonly #worker: number;
   readonly #metrics: Metrics;
-  readonly #checkIntervalMs: number;
-  readonly #checkTimer: ReturnType<typeof setInterval>;
+  readonly #tickIntervalMs: number;
+  readonly #tickTimer: ReturnType<typeof setInterval>;
   /** Those that were admitted and whose request is not complete. */
   readonly #waiting = new LinkedList<Connection>();
   /** Those that have a tunnel, or will have one once the upstream is reached. */
@@ -80,7 +79,7 @@ export class Proxy {
   #lastReadMs = 0;
   #isShuttingDown = false;
   #drain: Drain | undefined;
-  #lastCheckMs = performance.now();
+  #lastTickMs = performance.now();
 
   /**
    * @param worker Which of those that share the memory this one is.
@@ -113,27 +112,27 @@ export class Proxy {
       up: shared.upstreamUp[worker]!,
     });
     this.#context = {
-      ...config,
+      headerTimeoutMs: config.headerTimeoutMs,
+      maxTunnelAgeMs: config.maxTunnelAgeMs,
+      tunnelLimits: {
+        idleTimeoutMs: config.idleTimeoutMs,
+        halfCloseTimeoutMs: config.halfCloseTimeoutMs,
+      },
       policy: this.#policy,
       upstreams,
       log,
       metrics: this.#metrics,
       onPhase: (connection) => this.#onPhase(connection),
     };
-    this.#checkIntervalMs = checkIntervalMs(config);
-    shared.lastCheckMs[worker] = sharedClockMs();
-    this.#checkTimer = setInterval(() => this.#check(performance.now()), this.#checkIntervalMs);
+    this.#tickIntervalMs = tickIntervalMs(config);
+    shared.lastTickMs[worker] = sharedClockMs();
+    this.#tickTimer = setInterval(() => this.#tick(performance.now()), this.#tickIntervalMs);
     void this.#accept();
   }
 
   /** Whether it has been told to end. */
   get isShuttingDown(): boolean {
     return this.#isShuttingDown;
-  }
-
-  /** Clients being served. */
-  get connections(): number {
-    return this.#admission.total;
   }
 
   /**
@@ -177,7 +176,7 @@ export class Proxy {
     let pauseMs = 0;
     for (;;) {
       try {
-        if (this.#nextWouldBeRash()) await this.#letRead();
+        if (this.#wouldEvictUnread()) await this.#waitForReads();
         this.#start(await this.#listener.accept());
         pauseMs = 0;
       } catch (error) {
@@ -193,13 +192,13 @@ export class Proxy {
   }
 
   /** Whether the next client would push out one whose request may be here, but is not read yet. */
-  #nextWouldBeRash(): boolean {
+  #wouldEvictUnread(): boolean {
     const { first } = this.#waiting;
     return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
   }
 
   /** Waits until what has come from clients is read: one turn of the event loop reads only so many. */
-  async #letRead(): Promise<void> {
+  async #waitForReads(): Promise<void> {
     for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
     this.#lastReadMs = performance.now();
   }
@@ -264,17 +263,17 @@ export class Proxy {
     for (const list of this.#lists) for (const connection of list) act(connection);
   }
 
-  #check(nowMs: number): void {
-    const lagMs = Math.max(0, nowMs - this.#lastCheckMs - this.#checkIntervalMs);
-    this.#lastCheckMs = nowMs;
+  #tick(nowMs: number): void {
+    const lagMs = Math.max(0, nowMs - this.#lastTickMs - this.#tickIntervalMs);
+    this.#lastTickMs = nowMs;
     this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
-    this.#shared.lastCheckMs[this.#worker] = sharedClockMs();
-    this.#forEach((connection) => connection.check(nowMs));
-    if (this.#drain !== undefined) this.#checkDrain(this.#drain, nowMs);
+    this.#shared.lastTickMs[this.#worker] = sharedClockMs();
+    this.#forEach((connection) => connection.tick(nowMs));
+    if (this.#drain !== undefined) this.#tickDrain(this.#drain, nowMs);
   }
 
   /** Closes quiet tunnels one after the other, and all that is left at the deadline. */
-  #checkDrain(drain: Drain, nowMs: number): void {
+  #tickDrain(drain: Drain, nowMs: number): void {
     const { drainTimeoutMs } = this.#config;
     const elapsedMs = nowMs - drain.sinceMs;
     // Who is refused now and keeps the socket open must not keep the process.
@@ -294,7 +293,7 @@ export class Proxy {
 
   #finishIfDone(): void {
     if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
-    clearInterval(this.#checkTimer);
+    clearInterval(this.#tickTimer);
     this.#context.upstreams.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;
     const durationMs = Math.round(performance.now() - sinceMs);
@@ -302,22 +301,8 @@ export class Proxy {
   }
 }
 
-/** Whether a connection that this host has made ends at that listener. */
-function isSameListener(listener: Deno.NetAddr, conn: Deno.TcpConn): boolean {
-  const remote = conn.remoteAddr as Deno.NetAddr;
-  if (remote.port !== listener.port) return false;
-  const host = normalAddress(remote.hostname);
-  if (listener.hostname !== "::" && listener.hostname !== "0.0.0.0") {
-    return host === normalAddress(listener.hostname);
-  }
-  // To one of its own addresses a host connects from that same address, and to
-  // any in 127.0.0.0/8 from 127.0.0.1.
-  const local = normalAddress((conn.localAddr as Deno.NetAddr).hostname);
-  return host === local || (host?.startsWith("127.") ?? false);
-}
-
 /** A quarter of the shortest timeout that connections are checked for. */
-function checkIntervalMs(config: Config): number {
+function tickIntervalMs(config: Config): number {
   const timeoutsMs = [
     config.headerTimeoutMs,
     config.connectTimeoutMs,
@@ -326,5 +311,5 @@ function checkIntervalMs(config: Config): number {
     config.maxTunnelAgeMs,
     config.drainTimeoutMs,
   ].filter((ms) => ms > 0);
-  return Math.min(MAX_CHECK_INTERVAL_MS, Math.max(5, Math.min(...timeoutsMs) / 4));
+  return Math.min(MAX_TICK_INTERVAL_MS, Math.max(5, Math.min(...timeoutsMs) / 4));
 }

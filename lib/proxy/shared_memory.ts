@@ -10,7 +10,7 @@ export interface SharedMemory {
   /** {@linkcode CELLS} numbers each. */
   readonly metrics: readonly Float64Array[];
   /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0: it is not there. */
-  readonly lastCheckMs: Float64Array;
+  readonly lastTickMs: Float64Array;
   /** 1 for each upstream that can be reached, else 0. */
   readonly upstreamUp: readonly Float64Array[];
 }
@@ -31,7 +31,7 @@ export function allocateShared(
     lastId: new Uint32Array(new SharedArrayBuffer(4)),
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
     metrics: each(() => floats(CELLS)),
-    lastCheckMs: floats(workers),
+    lastTickMs: floats(workers),
     upstreamUp: each(() => floats(upstreams)),
   };
 }
@@ -44,7 +44,7 @@ export function sharedClockMs(): number {
 /** Forgets what a worker that is gone was doing; what it had done counts on. */
 export function forgetWorker(shared: SharedMemory, worker: number): void {
   shared.served[worker]!.fill(0);
-  shared.lastCheckMs[worker] = 0;
+  shared.lastTickMs[worker] = 0;
   shared.upstreamUp[worker]!.fill(0);
   new Metrics(shared.metrics[worker]).resetGauges();
 }

@@ -1,5 +1,6 @@
 /** Two sockets made into one: bytes copied both ways until both ways have ended. */
 import { bufferAfter, firstBuffer, giveBack } from "./buffers.ts";
+import { isReset, writeAll } from "./sockets.ts";
 
 /** One end of a tunnel. */
 export type Side = "client" | "upstream";
@@ -47,19 +48,6 @@ export interface TunnelStart {
   readonly next: ReadUnderWay | undefined;
   /** Holds what has been received; for the tunnel to use once that has gone out. */
   readonly buffer: Uint8Array<ArrayBuffer>;
-}
-
-/** Writes all bytes, calling `onBytes` for each part that has gone out. */
-export async function writeAll(
-  to: Deno.TcpConn,
-  bytes: Uint8Array,
-  onBytes?: (count: number) => void,
-): Promise<void> {
-  for (let sent = 0; sent < bytes.length;) {
-    const count = await to.write(sent === 0 ? bytes : bytes.subarray(sent));
-    sent += count;
-    onBytes?.(count);
-  }
 }
 
 /** A tunnel between two connected sockets, which it owns from then on. */
@@ -243,12 +231,4 @@ async function discard(from: Deno.TcpConn): Promise<void> {
   } catch {
     // It is gone, too, or the tunnel has been closed.
   }
-}
-
-/** Whether an error of a socket says that the peer is gone. */
-export function isReset(error: unknown): boolean {
-  return error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.BrokenPipe ||
-    error instanceof Deno.errors.ConnectionAborted ||
-    error instanceof Deno.errors.NotConnected;
 }

@@ -167,7 +167,7 @@ for (const host of ["127.0.0.1", "::1"]) {
             const line = await ends.proxy.logged("tunnel");
             const first = otherEndedFirst && line.end === "eof" ? otherSide(side) : side;
             assertEnding(line, first);
-            assertEquals(ends.proxy.proxy.connections, 0);
+            assertEquals(ends.proxy.served, 0);
           });
         }, { skip: way === "reset" && !CAN_RESET });
       }

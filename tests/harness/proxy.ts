@@ -39,6 +39,11 @@ export class TestProxy implements AsyncDisposable {
     return { host: hostname, port };
   }
 
+  /** Clients that count against `--max-connections` just now. */
+  get served(): number {
+    return this.shared.served[0]![0]!;
+  }
+
   /** Connects and sends that, if anything. */
   connect(text = ""): Promise<Peer> {
     return connectTo(this.authority, text);
@@ -73,7 +78,7 @@ export class TestProxy implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.proxy.cut();
     await this.proxy.finished;
-    assertEquals(this.proxy.connections, 0);
+    assertEquals(this.served, 0);
     const gauges = ["connections_active", "tunnels_active"];
     assertEquals(gauges.map((name) => this.metric(name)), [0, 0], `${gauges}`);
   }

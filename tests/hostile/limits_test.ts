@@ -53,7 +53,7 @@ function resets(head: string, config?: Path["config"]): Omit<Path, "name"> {
   const take = async (proxy: TestProxy) => {
     const socket = await connectResettable(proxy.authority);
     const dials = proxy.lines.filter(({ msg }) => msg === "dialling").length;
-    await eventually("the client has a place", () => proxy.proxy.connections, 1);
+    await eventually("the client has a place", () => proxy.served, 1);
     if (head !== "") await new Promise((resolve) => socket.write(head, resolve));
     if (head === CONNECT) await proxy.logged("dialling", dials + 1);
     const closed = once(socket, "close");
@@ -150,7 +150,7 @@ for (const { name, take, config, line, needsReset = false } of PATHS) {
     for (let i = 1; i <= 2 * LIMIT; i++) {
       await take(proxy, upstream);
       await proxy.logged(line, i);
-      assertEquals(proxy.proxy.connections, 0);
+      assertEquals(proxy.served, 0);
     }
   }, { skip: needsReset && !CAN_RESET });
 }
@@ -165,10 +165,10 @@ test("exactly --max-connections are served, the next is told when to come again"
       using refused = await proxy.connect(CONNECT);
       assertMatch(await readRefusal(refused, 503), /\r\nRetry-After: 1\r\n/);
     }
-    assertEquals(proxy.proxy.connections, LIMIT);
+    assertEquals(proxy.served, LIMIT);
     for (const tunnel of tunnels) tunnel[Symbol.dispose]();
     await proxy.logged("tunnel", round * LIMIT);
-    assertEquals(proxy.proxy.connections, 0);
+    assertEquals(proxy.served, 0);
   }
 });
 
@@ -202,7 +202,7 @@ test("a source at its own limit pushes nobody out of a full proxy", async () => 
   using _atUpstream = await upstream.accept();
   await one.read(ESTABLISHED.length);
   using elsewhere = await connect("::1");
-  await eventually("both have a place", () => proxy.proxy.connections, 2);
+  await eventually("both have a place", () => proxy.served, 2);
   using again = await connect("127.0.0.1", CONNECT);
   await readRefusal(again, 503);
   await elsewhere.write(CONNECT);
