@@ -1,14 +1,13 @@
 /** Arguments, environment, signals and exit codes. */
 import project from "./deno.json" with { type: "json" };
 import { type Config, parseConfig } from "./lib/config/config.ts";
-import { envName } from "./lib/config/flags.ts";
+import { type Command, EXIT_FAILURE, EXIT_USAGE, type Io } from "./lib/commands/command.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
-import { checkReady } from "./lib/commands/ready.ts";
-import { remapAddress } from "./lib/commands/remap.ts";
+import { ready } from "./lib/commands/ready.ts";
+import { remap } from "./lib/commands/remap.ts";
 import { serve } from "./lib/serve.ts";
 import { usage } from "./lib/config/usage.ts";
 
-const EXIT_FAILURE = 1, EXIT_USAGE = 2;
 /** How long the end waits for somebody to take the last log lines. */
 const FLUSH_MS = 1_000;
 
@@ -18,12 +17,25 @@ const isStamped = Deno.args[0]?.startsWith(STAMP) ?? false;
 const commit = isStamped ? Deno.args[0]!.slice(STAMP.length) : "from source";
 const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
 
+/** What the first argument may name; without one of them the program is the proxy. */
+const COMMANDS = new Map<string, Command>([
+  ["ready", ready],
+  ["remap", remap],
+]);
+
+const IO: Io = {
+  env: (name) => Deno.env.get(name),
+  readStdin: async () =>
+    Deno.stdin.isTerminal() ? "" : await new Response(Deno.stdin.readable).text(),
+  print: (line) => console.log(line),
+  printError: (line) => console.error(line),
+};
+
 /** Runs what the arguments ask for and resolves to the exit code. */
 async function main(args: readonly string[]): Promise<number> {
-  const env = (name: string) => Deno.env.get(name);
-  if (args[0] === "remap") return remap(args.slice(1));
-  if (args[0] === "ready") return await ready(args.slice(1), env(envName("admin-port")) ?? "");
-  const invocation = parseConfig(args, env);
+  const command = COMMANDS.get(args[0] ?? "");
+  if (command !== undefined) return await command(args.slice(1), IO);
+  const invocation = parseConfig(args, IO.env);
   switch (invocation.kind) {
     case "help":
       console.log(usage().trimEnd());
@@ -38,38 +50,6 @@ async function main(args: readonly string[]): Promise<number> {
     case "run":
       return await run(invocation.config);
   }
-}
-
-function remap(args: readonly string[]): number {
-  const [remappedIp, remappedExtCidr, ...rest] = args;
-  if (remappedIp === undefined || remappedExtCidr === undefined || rest.length > 0) {
-    console.error("usage: api-server-proxy remap REMAPPED_IP REMAPPED_EXT_CIDR");
-    console.error("e.g.   api-server-proxy remap 10.70.0.3 10.81.0.0/16");
-    return EXIT_USAGE;
-  }
-  try {
-    console.log(remapAddress(remappedIp, remappedExtCidr));
-    return 0;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    console.error(error.message);
-    return EXIT_USAGE;
-  }
-}
-
-async function ready(args: readonly string[], adminPort: string): Promise<number> {
-  // Nothing, or what the kubelet sets for a Service of that name, counts as not given.
-  const port = /^\d+$/.test(adminPort) ? adminPort : "8119";
-  const [url = `http://127.0.0.1:${port}/readyz`, ...rest] = args;
-  if (rest.length > 0 || !URL.canParse(url) || new URL(url).protocol !== "http:") {
-    console.error("usage: api-server-proxy ready [URL]");
-    console.error("e.g.   api-server-proxy ready http://127.0.0.1:8119/readyz");
-    return EXIT_USAGE;
-  }
-  const failure = await checkReady(url);
-  if (failure === undefined) return 0;
-  console.error(`${url}: ${failure}`);
-  return EXIT_FAILURE;
 }
 
 /** Serves until a signal has ended it. */

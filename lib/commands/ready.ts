@@ -1,6 +1,25 @@
 /** A readiness probe for where there is no curl. */
+import { envName } from "../config/flags.ts";
+import { EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 
 const TIMEOUT_MS = 3_000;
+
+/** `ready [URL]`: succeeds when a running proxy is ready, and prints why it is not. */
+export async function ready(args: readonly string[], { env, printError }: Io): Promise<number> {
+  const adminPort = env(envName("admin-port")) ?? "";
+  // Nothing, or what the kubelet sets for a Service of that name, counts as not given.
+  const port = /^\d+$/.test(adminPort) ? adminPort : "8119";
+  const [url = `http://127.0.0.1:${port}/readyz`, ...rest] = args;
+  if (rest.length > 0 || !URL.canParse(url) || new URL(url).protocol !== "http:") {
+    printError("usage: api-server-proxy ready [URL]");
+    printError("e.g.   api-server-proxy ready http://127.0.0.1:8119/readyz");
+    return EXIT_USAGE;
+  }
+  const failure = await checkReady(url);
+  if (failure === undefined) return EXIT_SUCCESS;
+  printError(`${url}: ${failure}`);
+  return EXIT_FAILURE;
+}
 
 /**
  * Asks a running proxy's `/readyz`. Not by `fetch`, which would go through

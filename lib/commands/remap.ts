@@ -4,6 +4,25 @@
  */
 import { normalAddress } from "../protocol/authority.ts";
 import { addressNumber, cidr } from "../config/values.ts";
+import { EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
+
+/** `remap REMAPPED_IP REMAPPED_EXT_CIDR`: prints the remapped address. */
+export function remap(args: readonly string[], { print, printError }: Io): number {
+  const [remappedIp, remappedExtCidr, ...rest] = args;
+  if (remappedIp === undefined || remappedExtCidr === undefined || rest.length > 0) {
+    printError("usage: api-server-proxy remap REMAPPED_IP REMAPPED_EXT_CIDR");
+    printError("e.g.   api-server-proxy remap 10.70.0.3 10.81.0.0/16");
+    return EXIT_USAGE;
+  }
+  try {
+    print(remapAddress(remappedIp, remappedExtCidr));
+    return EXIT_SUCCESS;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    printError(error.message);
+    return EXIT_USAGE;
+  }
+}
 
 /**
  * Replaces the network part of an address by that of a CIDR, bit by bit.
