@@ -1,5 +1,5 @@
 /** The proxy with an API server behind it, to be looked at without a cluster: `deno task demo`. */
-import { formatAuthority } from "../lib/protocol/authority.ts";
+import { formatAddress } from "../lib/protocol/address.ts";
 import { type Config, parseConfig } from "../lib/config/config.ts";
 import { serve } from "../lib/serve.ts";
 import { type ApiServer, SERVER_NAME, startApiServer } from "./api_server.ts";
@@ -14,7 +14,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
 
   const apiServer = await startApiServer(TOKEN);
-  const upstream = asText(apiServer.address);
+  const upstream = formatAddress(apiServer.address);
   console.log(`1. An API server of the demo's own listens on ${upstream}, for ${SERVER_NAME}.\n`);
 
   const flags = [
@@ -41,7 +41,9 @@ async function main(args: readonly string[]): Promise<number> {
 
   if (!once) {
     const interrupted = interruption();
-    console.log(`\n${linesToTry(asText(proxy.address), asText(proxy.adminAddress!))}`);
+    console.log(
+      `\n${linesToTry(formatAddress(proxy.address), formatAddress(proxy.adminAddress!))}`,
+    );
     await interrupted;
   }
   proxy.cut();
@@ -128,10 +130,6 @@ function interruption(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, resolve);
   return promise;
-}
-
-function asText({ hostname, port }: Deno.NetAddr): string {
-  return formatAuthority({ host: hostname, port });
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,5 +1,6 @@
 /** The whole of a running proxy: its workers, and the admin server that tells of them. */
 import { type Admin, type Check, startAdmin } from "./telemetry/admin.ts";
+import { formatAddress } from "./protocol/address.ts";
 import { formatAuthority } from "./protocol/authority.ts";
 import type { Config } from "./config/config.ts";
 import { onHost } from "./proxy/sockets.ts";
@@ -70,8 +71,8 @@ export async function serve(
     throw error;
   }
   log("info", "listening", {
-    address: asText(server.address),
-    admin: admin && asText(admin.address),
+    address: formatAddress(server.address),
+    admin: admin && formatAddress(admin.address),
     workers: count,
     upstreams: config.upstreams.map(formatAuthority),
     version,
@@ -101,13 +102,9 @@ async function listening<T>(host = "::", port: number, start: () => T | Promise<
   try {
     return await start();
   } catch (error) {
-    const address = formatAuthority({ host, port });
+    const address = formatAddress({ hostname: host, port });
     throw new Error(`cannot listen on ${address}: ${(error as Error).message}`);
   }
-}
-
-function asText({ hostname, port }: Deno.NetAddr): string {
-  return formatAuthority({ host: hostname, port });
 }
 
 function readyChecks(config: Config, shared: SharedMemory, server: Proxy | Workers) {

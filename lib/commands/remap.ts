@@ -2,8 +2,7 @@
  * The address at which a peer cluster reaches this one's proxy: Liqo maps the
  * external CIDR of a cluster to another one in each peer, host bits unchanged.
  */
-import { normalAddress } from "../protocol/authority.ts";
-import { addressNumber, cidr } from "../config/values.ts";
+import { addressNumber, normalAddress, parseCidr } from "../protocol/address.ts";
 import { EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 
 /** `remap REMAPPED_IP REMAPPED_EXT_CIDR`: prints the remapped address. */
@@ -38,7 +37,7 @@ export function remapAddress(remappedIp: string, remappedExtCidr: string): strin
       `REMAPPED_IP "${remappedIp}": takes an IPv4 address such as 10.70.0.3`,
     );
   }
-  const network = remappedExtCidr.includes("/") ? cidr.read(remappedExtCidr) : undefined;
+  const network = remappedExtCidr.includes("/") ? parseCidr(remappedExtCidr) : undefined;
   const prefixBits = network?.prefixBits ?? 0;
   if (network === undefined || network.address.includes(":") || prefixBits % 32 === 0) {
     throw new RangeError(

@@ -1,8 +1,8 @@
 /** Command line and environment in; one frozen value, or every mistake, out. */
 import { parseArgs } from "@std/cli/parse-args";
+import type { Cidr } from "../protocol/address.ts";
 import { type Authority, parseAuthority } from "../protocol/authority.ts";
 import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
-import type { Cidr } from "./values.ts";
 
 /** What the proxy runs with. Times are in milliseconds; 0 means no limit. */
 export interface Config {

@@ -1,6 +1,6 @@
 /** How the value of each kind of flag is read from text. */
-import { isIPv6 } from "@std/net/unstable-ip";
-import { type Authority, normalAddress, parseAuthority } from "../protocol/authority.ts";
+import { type Cidr, normalAddress, parseCidr } from "../protocol/address.ts";
+import { type Authority, parseAuthority } from "../protocol/authority.ts";
 
 /** A kind of value: how it is read, and what to tell who gives a wrong one. */
 export interface ValueKind<T> {
@@ -8,12 +8,6 @@ export interface ValueKind<T> {
   readonly takes: string;
   /** The value, or `undefined` when the text is not one. */
   readonly read: (text: string) => T | undefined;
-}
-
-/** A block of addresses, normalised; a single address is /32 or /128. */
-export interface Cidr {
-  readonly address: string;
-  readonly prefixBits: number;
 }
 
 /** The longest delay that a timer can hold is 2³¹ - 1 ms, near 25 days. */
@@ -85,35 +79,6 @@ export const authority: ValueKind<Authority> = {
 /** A block of addresses, or a single one. */
 export const cidr: ValueKind<Cidr> = {
   takes: "an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set " +
-    "behind the prefix, or a single address",
-  read(text) {
-    const [, addressText = "", prefixText] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ??
-      [];
-    const normal = normalAddress(addressText);
-    // A mapped address would turn into an IPv4 one under an IPv6 prefix length.
-    if (normal === undefined || normal.includes(":") !== addressText.includes(":")) {
-      return undefined;
-    }
-    const addressBits = isIPv6(normal) ? 128 : 32;
-    const prefixBits = Number(prefixText ?? addressBits);
-    if (prefixBits > addressBits || String(prefixBits) !== (prefixText ?? String(addressBits))) {
-      return undefined;
-    }
-    const hostBits = BigInt(addressBits - prefixBits);
-    const clean = BigInt.asUintN(Number(hostBits), addressNumber(normal)) === 0n;
-    return clean ? { address: normal, prefixBits } : undefined;
-  },
+    "after the prefix, or a single address",
+  read: parseCidr,
 };
-
-/** The bits of a normalised address as one number, 32 or 128 bits wide. */
-export function addressNumber(normal: string): bigint {
-  if (!normal.includes(":")) {
-    return normal.split(".").reduce((sum, part) => sum << 8n | BigInt(part), 0n);
-  }
-  const [left = "", right] = normal.split("::");
-  const head = left === "" ? [] : left.split(":");
-  const tail = right === undefined || right === "" ? [] : right.split(":");
-  const zeros = Array<string>(8 - head.length - tail.length).fill("0");
-  return [...head, ...zeros, ...tail]
-    .reduce((sum, part) => sum << 16n | BigInt(`0x${part}`), 0n);
-}

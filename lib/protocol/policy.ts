@@ -1,7 +1,7 @@
 /** Who may use the proxy, and for which authority. */
 import { matchSubnets } from "@std/net/unstable-ip";
+import type { Cidr } from "./address.ts";
 import { type Authority, formatAuthority } from "./authority.ts";
-import type { Cidr } from "../config/values.ts";
 
 /** What is allowed; an empty list of sources or authorities allows all. */
 export interface Policy {
@@ -16,10 +16,15 @@ export function createPolicy(
   allowedAuthorities: readonly Authority[],
 ): Policy {
   const subnets = allowFrom.map((cidr) => `${cidr.address}/${cidr.prefixBits}`);
-  const authorities = new Set(allowedAuthorities.map(formatAuthority));
+  const authorities = new Set(allowedAuthorities.map(destination));
   return {
     sourceAllowed: (source) => subnets.length === 0 || matchSubnets(source, subnets),
     authorityAllowed: (authority) =>
-      authorities.size === 0 || authorities.has(formatAuthority(authority)),
+      authorities.size === 0 || authorities.has(destination(authority)),
   };
+}
+
+/** The same for a name with and without a trailing dot: who may ask for one may ask for the other. */
+function destination({ host, port }: Authority): string {
+  return formatAuthority({ host, port });
 }

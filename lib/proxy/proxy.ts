@@ -1,6 +1,6 @@
 /** The listener, the connections that came from it, and their orderly end. */
 import { Admission } from "./admission.ts";
-import { normalAddress } from "../protocol/authority.ts";
+import { normalAddress } from "../protocol/address.ts";
 import type { Config } from "../config/config.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { delay } from "../telemetry/delay.ts";

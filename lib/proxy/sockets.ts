@@ -1,5 +1,5 @@
 /** What several files do with sockets: write all bytes, tell a reset from an error, listen everywhere. */
-import { normalAddress } from "../protocol/authority.ts";
+import { normalAddress } from "../protocol/address.ts";
 
 /** Writes all bytes, calling `onBytes` for each part that has gone out. */
 export async function writeAll(

@@ -37,7 +37,7 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
     key: "upstreams",
     fallback: [{ host: "10.96.0.1", port: 443 }],
     given: ["b:2", [b2]],
-    other: ["c:3,B.:2", [c3, b2]],
+    other: ["c:3,B.:2", [c3, { ...b2, isAbsolute: true }]],
     wrong: WRONG_AUTHORITY,
   },
   "force-host": {
@@ -64,7 +64,7 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
     ]],
     wrong: [
       "10.0.0.1/8",
-      "takes an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set behind " +
+      "takes an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set after " +
       "the prefix, or a single address",
     ],
   },

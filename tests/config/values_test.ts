@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
 import {
   address,
-  addressNumber,
   authority,
   cidr,
   duration,
@@ -139,58 +138,10 @@ reads("authority", authority, [
 
 reads("cidr", cidr, [
   ["10.0.0.0/8", { address: "10.0.0.0", prefixBits: 8 }],
-  ["0.0.0.0/0", { address: "0.0.0.0", prefixBits: 0 }],
-  ["10.70.0.3", { address: "10.70.0.3", prefixBits: 32 }],
-  ["10.70.0.3/32", { address: "10.70.0.3", prefixBits: 32 }],
-  ["255.255.255.254/31", { address: "255.255.255.254", prefixBits: 31 }],
-  ["172.16.0.0/12", { address: "172.16.0.0", prefixBits: 12 }],
-  ["2001:DB8::/32", { address: "2001:db8::", prefixBits: 32 }],
-  ["::/0", { address: "::", prefixBits: 0 }],
   ["fd00::1", { address: "fd00::1", prefixBits: 128 }],
-  ["fd00::1/128", { address: "fd00::1", prefixBits: 128 }],
-  ["fd00:0:8000::/33", { address: "fd00:0:8000::", prefixBits: 33 }],
   ["10.0.0.1/8", undefined],
-  ["10.128.0.0/8", undefined],
-  ["172.8.0.0/12", undefined],
-  ["128.0.0.0/0", undefined],
-  ["2001:db8::1/32", undefined],
-  ["2001:db8:8000::/32", undefined],
-  ["10.0.0.0/33", undefined],
-  ["fd00::/129", undefined],
-  ["10.0.0.0/", undefined],
-  ["10.0.0.0/08", undefined],
-  ["10.0.0.0/+8", undefined],
-  ["10.0.0.0/-1", undefined],
-  ["10.0.0.0/8.0", undefined],
-  ["10.0.0.0/8/8", undefined],
-  ["10.0.0.0/255.0.0.0", undefined],
-  ["10.0.0.0/ 8", undefined],
-  ["10.0.0.0/8\n", undefined],
-  ["10/8", undefined],
-  ["/8", undefined],
   ["", undefined],
-  ["all", undefined],
-  ["localhost/8", undefined],
-  ["[fd00::]/8", undefined],
-  ["::ffff:10.0.0.0/104", undefined],
-  ["::ffff:10.0.0.1", undefined],
-  ["fe80::%eth0/64", undefined],
 ]);
-
-Deno.test("addressNumber() gives the bits of an address", () => {
-  const rows: [string, bigint][] = [
-    ["0.0.0.0", 0n],
-    ["0.0.0.1", 1n],
-    ["10.70.0.3", 0x0a460003n],
-    ["255.255.255.255", 0xffffffffn],
-    ["::", 0n],
-    ["::1", 1n],
-    ["1::", 1n << 112n],
-    ["2001:db8::ff00:42:8329", 0x20010db8000000000000ff0000428329n],
-    ["1:2:3:4:5:6:7:8", 0x00010002000300040005000600070008n],
-  ];
-  for (const [text, expected] of rows) assertEquals(addressNumber(text), expected, text);
-});
 
 Deno.test("each kind of value says what it takes", () => {
   assertEquals(wholeNumber(1, 5).takes, "a whole number from 1 to 5");

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import {
   formatAuthority,
-  normalAddress,
+  lookupName,
   parseAuthority,
   parsePort,
 } from "../../lib/protocol/authority.ts";
@@ -14,7 +14,6 @@ const NORMAL: readonly (readonly [name: string, text: string, host: string, port
   ["a name", "kubernetes.default.svc:443", "kubernetes.default.svc", 443],
   ["a name of one label", "localhost:1", "localhost", 1],
   ["a name in capitals", "KUBERNETES.Default.svc:443", "kubernetes.default.svc", 443],
-  ["a trailing dot", "kubernetes.default.svc.:443", "kubernetes.default.svc", 443],
   ["a name of digits and letters", "3com.example:443", "3com.example", 443],
   ["a label of digits that is not the last", "10.example:443", "10.example", 443],
   ["a last label that begins with a digit", "a.1b:443", "a.1b", 443],
@@ -23,7 +22,6 @@ const NORMAL: readonly (readonly [name: string, text: string, host: string, port
   ["punycode", "xn--bcher-kva.example:443", "xn--bcher-kva.example", 443],
   ["the longest label", `${label63}:443`, label63, 443],
   ["the longest name", `${longest}:443`, longest, 443],
-  ["the longest name and a dot", `${longest}.:443`, longest, 443],
   ["the highest port", "a:65535", "a", 65_535],
   ["an IPv4 address", "10.96.0.1:6443", "10.96.0.1", 6_443],
   ["the first and the last IPv4 address", "0.0.0.0:1", "0.0.0.0", 1],
@@ -164,12 +162,33 @@ for (const [name, text] of NOTHING) {
   });
 }
 
-Deno.test("formatAuthority() prints what parseAuthority() reads as the same", () => {
-  for (const [name, text, host, port] of NORMAL) {
-    const printed = formatAuthority({ host, port });
-    assertEquals(parseAuthority(printed), { host, port }, name);
-    assertEquals(parseAuthority(text) && printed, printed, name);
+for (
+  const [name, text, host] of [
+    ["a trailing dot", "kubernetes.default.svc.:443", "kubernetes.default.svc"],
+    ["a trailing dot in capitals", "Kubernetes.SVC.:443", "kubernetes.svc"],
+    ["a trailing dot after one label", "localhost.:443", "localhost"],
+    ["a trailing dot after the longest name", `${longest}.:443`, longest],
+  ] as const
+) {
+  Deno.test(`parseAuthority() keeps that a name is absolute: ${name}`, () => {
+    const read = parseAuthority(text);
+    assertEquals(read, { host, port: 443, isAbsolute: true });
+    assertEquals(lookupName(read!), `${host}.`);
+  });
+}
+
+Deno.test("lookupName() is the host where there is no trailing dot", () => {
+  for (const [name, text, host] of NORMAL) {
+    assertEquals(lookupName(parseAuthority(text)!), host, name);
   }
+});
+
+Deno.test("formatAuthority() prints what parseAuthority() reads as the same", () => {
+  for (const text of [...NORMAL.map(([, text]) => text), "a.b.:1"]) {
+    const read = parseAuthority(text)!;
+    assertEquals(parseAuthority(formatAuthority(read)), read, text);
+  }
+  assertEquals(formatAuthority({ host: "a.b", port: 1, isAbsolute: true }), "a.b.:1");
 });
 
 Deno.test("formatAuthority() puts an IPv6 address, and nothing else, in brackets", () => {
@@ -185,34 +204,6 @@ Deno.test("formatAuthority() tells a host and its port from another host and por
     formatAuthority({ host: "::1", port: 443 }),
     formatAuthority({ host: "::1:443", port: 443 }),
   );
-});
-
-Deno.test("normalAddress() reads addresses without brackets and nothing else", () => {
-  const rows: [string, string | undefined][] = [
-    ["10.0.0.1", "10.0.0.1"],
-    ["::1", "::1"],
-    ["0:0::1", "::1"],
-    ["::ffff:10.0.0.1", "10.0.0.1"],
-    ["[::1]", undefined],
-    ["fe80::1%eth0", undefined],
-    ["localhost", undefined],
-    ["1...1", undefined],
-    [" 1.1.1.1", undefined],
-    ["1.1.1.1 ", undefined],
-    ["1.1.1", undefined],
-    ["0x7f.0.0.1", undefined],
-    ["01.1.1.1", undefined],
-    ["1e1.1.1.1", undefined],
-    ["1.5.1.1.1", undefined],
-    ["Infinity.1.1.1", undefined],
-    ["NaN.1.1.1", undefined],
-    ["-1.1.1.1", undefined],
-    ["", undefined],
-    [":", undefined],
-    [":::", undefined],
-    ["1.1.1.1:1", undefined],
-  ];
-  for (const [text, expected] of rows) assertEquals(normalAddress(text), expected, text);
 });
 
 Deno.test("parsePort() reads 1 to 65535 in plain digits", () => {

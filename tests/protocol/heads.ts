@@ -33,7 +33,11 @@ export const SERVED: readonly Served[] = [
   ["HTTP/1.0 without any field", head(`CONNECT ${SVC} HTTP/1.0`), SVC],
   ["HTTP/1.0 with a Host", head(`CONNECT ${SVC} HTTP/1.0`, HOST), SVC],
   ["a name in capitals", target("Kubernetes.DEFAULT.svc:443"), SVC],
-  ["a name with a trailing dot", target("kubernetes.default.svc.:443"), SVC],
+  [
+    "a name with a trailing dot",
+    target("kubernetes.default.svc.:443"),
+    "kubernetes.default.svc.:443",
+  ],
   ["an IPv4 address", target("10.96.0.1:443"), "10.96.0.1:443"],
   ["an IPv6 address in brackets", target("[2001:DB8:0::1]:6443"), "[2001:db8::1]:6443"],
   ["an IPv4-mapped IPv6 address", target("[::ffff:10.0.0.1]:443"), "10.0.0.1:443"],

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { type Authority, normalAddress, parseAuthority } from "../../lib/protocol/authority.ts";
+import { addressNumber, type Cidr, normalAddress, parseCidr } from "../../lib/protocol/address.ts";
+import { type Authority, parseAuthority } from "../../lib/protocol/authority.ts";
 import { createPolicy } from "../../lib/protocol/policy.ts";
-import { addressNumber, type Cidr, cidr } from "../../lib/config/values.ts";
 
 function authority(text: string): Authority {
   const read = parseAuthority(text);
@@ -10,7 +10,7 @@ function authority(text: string): Authority {
 }
 
 function block(text: string): Cidr {
-  const read = cidr.read(text);
+  const read = parseCidr(text);
   assert(read !== undefined, text);
   return read;
 }
