@@ -15,3 +15,14 @@ export function filesIn(folder: string): string[] {
     )
     .toSorted();
 }
+
+/** Whether there is a file or folder, by its path from the top of the repository. */
+export function exists(path: string): boolean {
+  try {
+    Deno.statSync(new URL(path, ROOT));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -107,7 +107,7 @@ test("manifest is taken as written, and its pod by Pod Security restricted", asy
   assertStringIncludes(refused.stderr, 'violates PodSecurity "restricted:latest"');
 }, { skip });
 
-test("README's command makes the IP from the applied Service", async () => {
+test("docs/install.md's command makes the IP from the applied Service", async () => {
   await using environment = await prepare();
   const { kubectl } = environment;
   await kubectl.output(["apply", "--server-side", `--filename=${MANIFEST}`]);
@@ -115,8 +115,8 @@ test("README's command makes the IP from the applied Service", async () => {
   const select = ["get", "service", "-nliqo", "--selector=app.kubernetes.io/name=proxy", "-ojson"];
   const { items } = JSON.parse(await kubectl.output(select));
   assertEquals(items.length, 1);
-  const template = /-o go-template='([^']*)'/.exec(readText("README.md"))?.[1];
-  assert(template, "README.md has no such command");
+  const template = /-o go-template='([^']*)'/.exec(readText("docs/install.md"))?.[1];
+  assert(template, "docs/install.md has no such command");
   const get = ["get", "service", "-nliqo", "api-server-proxy", `-ogo-template=${template}`];
   const ip = await kubectl.output(get);
   await kubectl.output(["apply", "--validate=strict", "--filename=-"], { stdin: ip });
