@@ -1,5 +1,32 @@
 /** Who takes part, and how each is started. */
-import { freePort, isOnPath, type Running, startProcess } from "./processes.ts";
+import { getAvailablePort } from "@std/net/get-available-port";
+import { Process, whyItFails } from "../tests/harness/child_process.ts";
+import { PROXY_START, sourceCommand } from "../tests/harness/process.ts";
+
+/** A proxy that runs, or the upstream itself. */
+export interface Running extends AsyncDisposable {
+  readonly name: string;
+  readonly address: string;
+  /** Whether clients ask it for a tunnel by CONNECT. */
+  readonly connect: boolean;
+  /** `undefined` where no process stands between client and upstream. */
+  readonly process: Process | undefined;
+}
+
+/** Starts a proxy's process, which is killed at the end: squid would take its time over SIGTERM. */
+export function startProxy(
+  command: readonly string[],
+  proxy: Omit<Running, "process" | typeof Symbol.asyncDispose>,
+  stdout: "null" | "piped" = "null",
+): Running & { readonly process: Process } {
+  const process = new Process(command, { ...PROXY_START, stdout, stderr: "null" });
+  return { ...proxy, process, [Symbol.asyncDispose]: () => process[Symbol.asyncDispose]() };
+}
+
+/** Whether a program of that name can be run. */
+export async function isOnPath(program: string): Promise<boolean> {
+  return await whyItFails(["sh", "-c", `command -v ${program}`]) === undefined;
+}
 
 /** One way from client to upstream. */
 export interface Contender {
@@ -26,7 +53,7 @@ const NOTHING_BETWEEN: Contender = {
     name: "direct",
     address: upstream,
     connect: false,
-    pid: undefined,
+    process: undefined,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }),
 };
@@ -45,18 +72,9 @@ export async function findContenders(options: ContenderOptions): Promise<Contend
   ];
 }
 
-/** As `deno task start` has it. */
-const START_V8_FLAGS = ["--max-semi-space-size=4"];
-
 /** The command that runs ours, without its arguments. */
-export function oursCommand(
-  binary: string | undefined,
-  v8Flags: readonly string[] = START_V8_FLAGS,
-): string[] {
-  if (binary !== undefined) return [binary];
-  const main = new URL("../main.ts", import.meta.url).pathname;
-  const options = ["--quiet", "--no-prompt", "-P=start", `--v8-flags=${v8Flags}`];
-  return [Deno.execPath(), "run", ...options, main];
+export function oursCommand(binary: string | undefined, v8Flags?: readonly string[]): string[] {
+  return binary === undefined ? sourceCommand(v8Flags) : [binary];
 }
 
 /** The arguments of ours. */
@@ -101,9 +119,9 @@ function contender(
   return {
     name,
     start(upstream) {
-      const port = freePort();
+      const port = getAvailablePort();
       const address = `127.0.0.1:${port}`;
-      return startProcess(command(port, upstream), { name, address, connect });
+      return startProxy(command(port, upstream), { name, address, connect });
     },
   };
 }

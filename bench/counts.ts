@@ -1,7 +1,7 @@
 /** What ours does for one connection and one round trip, counted: no clock has a part in it. */
-import { oursArguments, oursCommand } from "./contenders.ts";
+import { getAvailablePort } from "@std/net/get-available-port";
+import { isOnPath, oursArguments, oursCommand, startProxy } from "./contenders.ts";
 import type { Load } from "./load.ts";
-import { freePort, isOnPath, startProcess } from "./processes.ts";
 
 /** Counts for one operation. */
 export interface Counts {
@@ -30,7 +30,7 @@ export async function countSystemCalls(
     await load.run({ ...work, operations: WARM_UP_OPERATIONS });
     const file = `${directory}/strace-${workload}`;
     const strace = new Deno.Command("strace", {
-      args: ["-c", "-f", "-o", file, "-p", String(proxy.pid)],
+      args: ["-c", "-f", "-o", file, "-p", String(proxy.process.pid)],
       stderr: "null",
     }).spawn();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -57,21 +57,21 @@ const ALLOCATION_FLAGS = ["--trace-gc", "--min-semi-space-size=1", "--max-semi-s
 export async function countAllocations(load: Load): Promise<Counts> {
   const count = async (workload: Counted) => {
     await using proxy = startOurs(load, undefined, ALLOCATION_FLAGS, "piped");
-    const text = readAll(proxy.process.stdout);
     const job = { workload, address: proxy.address, connect: true, messageBytes: 512 } as const;
     const work = { ...job, parallel: 16, seconds: 60 };
     await load.run({ ...job, workload: "first", seconds: 10 });
     await load.run({ ...work, operations: WARM_UP_OPERATIONS });
-    const before = allocatedBytes(text.soFar);
+    const before = allocatedBytes(proxy.process.stdout.all);
     const { operations } = await load.run({ ...work, operations: OPERATIONS[workload] });
-    return { bytes: (allocatedBytes(text.soFar) - before) / operations };
+    return { bytes: (allocatedBytes(proxy.process.stdout.all) - before) / operations };
   };
   return { connection: await count("connections"), roundTrip: await count("round-trips") };
 }
 
 /** From `… Scavenge 5.1 (7.0) -> 4.3 (7.3) MB …`: what came between one and the next. */
-function allocatedBytes(trace: string): number {
-  const collections = [...trace.matchAll(/ (\d+\.\d+) \(\d+\.\d+\) -> (\d+\.\d+) \(/g)]
+function allocatedBytes(trace: readonly string[]): number {
+  const collections = trace
+    .flatMap((line) => [...line.matchAll(/ (\d+\.\d+) \(\d+\.\d+\) -> (\d+\.\d+) \(/g)])
     .map(([, before, after]) => ({ before: Number(before), after: Number(after) }));
   const megabytes = collections.slice(1)
     .reduce((sum, { before }, i) => sum + Math.max(0, before - collections[i]!.after), 0);
@@ -84,16 +84,8 @@ function startOurs(
   v8Flags: readonly string[] | undefined,
   stdout: "null" | "piped" = "null",
 ) {
-  const port = freePort();
+  const port = getAvailablePort();
   const command = [...oursCommand(binary, v8Flags), ...oursArguments(port, load.upstream, 1)];
   const proxy = { name: "ours", address: `127.0.0.1:${port}`, connect: true };
-  return startProcess(command, proxy, stdout);
-}
-
-function readAll(stream: ReadableStream<Uint8Array>): { readonly soFar: string } {
-  const text = { soFar: "" };
-  void (async () => {
-    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) text.soFar += chunk;
-  })();
-  return text;
+  return startProxy(command, proxy, stdout);
 }

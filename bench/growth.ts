@@ -1,9 +1,10 @@
 /** How cost grows with tunnels, with the size of messages, and with workers. */
-import { oursArguments, oursCommand } from "./contenders.ts";
+import { getAvailablePort } from "@std/net/get-available-port";
+import { oursArguments, oursCommand, type Running, startProxy } from "./contenders.ts";
 import { type Curve, drawGrowth } from "./growth_chart.ts";
 import type { Load } from "./load.ts";
-import { cpuSeconds, freePort, type Running, startProcess } from "./processes.ts";
 import { spread } from "./statistics.ts";
+import { cpuMicroseconds } from "./workloads.ts";
 
 const ROUNDS = 3;
 const TUNNELS = [1, 10, 100, 1_000, 5_000];
@@ -67,10 +68,10 @@ async function withProxy<T>(
   workers: number,
   use: (proxy: Running) => Promise<T>,
 ): Promise<T> {
-  const port = freePort();
+  const port = getAvailablePort();
   const command = [...oursCommand(binary), ...oursArguments(port, load.upstream, workers)];
   const address = `127.0.0.1:${port}`;
-  await using proxy = startProcess(command, { name: "ours", address, connect: true });
+  await using proxy = startProxy(command, { name: "ours", address, connect: true });
   await load.run({ workload: "first", address, connect: true, seconds: 15 });
   const warmUp = { parallel: 16, messageBytes: 512, seconds: 0.5 };
   await load.run({ workload: "round-trips", address, connect: true, ...warmUp });
@@ -80,32 +81,32 @@ async function withProxy<T>(
 /** CPU microseconds of one round trip, the opening of the tunnels left out. */
 async function roundTrips(
   load: Load,
-  { address, connect, pid }: Running,
+  { address, connect, process }: Running,
   parallel: number,
   messageBytes: number,
   { seconds }: GrowthOptions,
 ): Promise<number> {
   const job = { address, connect, parallel, messageBytes, seconds };
   await load.run({ ...job, workload: "hold" });
-  const before = await cpuSeconds(pid);
+  const before = await cpuMicroseconds(process);
   const { operations } = await load.run({ ...job, workload: "held-trips" });
-  const cpu = await cpuSeconds(pid) - before;
+  const cpu = await cpuMicroseconds(process) - before;
   await load.run({ ...job, workload: "release" });
-  return cpu / operations * 1e6;
+  return cpu / operations;
 }
 
 /** The same for few tunnels while others do nothing. */
 async function besideIdle(
   load: Load,
-  { address, connect, pid }: Running,
+  { address, connect, process }: Running,
   idle: number,
   { seconds }: GrowthOptions,
 ): Promise<number> {
   await load.run({ workload: "hold", address, connect, parallel: idle });
-  const before = await cpuSeconds(pid);
+  const before = await cpuMicroseconds(process);
   const job = { address, connect, parallel: 16, messageBytes: 512, seconds };
   const { operations } = await load.run({ ...job, workload: "round-trips" });
-  const cpu = await cpuSeconds(pid) - before;
+  const cpu = await cpuMicroseconds(process) - before;
   await load.run({ workload: "release", address, connect });
-  return cpu / operations * 1e6;
+  return cpu / operations;
 }

@@ -5,7 +5,7 @@ import { type Contender, findContenders } from "./contenders.ts";
 import { countAllocations, type Counts, countSystemCalls } from "./counts.ts";
 import { measureGrowth } from "./growth.ts";
 import { Load } from "./load.ts";
-import type { Running } from "./processes.ts";
+import type { Running } from "./contenders.ts";
 import {
   formatCounts,
   formatHeadroom,

@@ -1,7 +1,6 @@
 /** What is measured on a fresh process: start, and memory at rest. */
 import type { Contender } from "./contenders.ts";
 import type { Load } from "./load.ts";
-import { residentBytes } from "./processes.ts";
 
 /** What a fresh process has shown. */
 export interface AtRest {
@@ -24,15 +23,15 @@ export async function measureAtRest(
 ): Promise<AtRest | undefined> {
   const startedMs = performance.now();
   await using proxy = contender.start(load.upstream);
-  const { address, connect, pid } = proxy;
-  if (pid === undefined) return undefined;
+  const { address, connect, process } = proxy;
+  if (process === undefined) return undefined;
   await load.run({ workload: "first", address, connect, seconds: 10 });
   const startMs = performance.now() - startedMs;
   await settle();
-  const idleBytes = await residentBytes(pid);
+  const { residentBytes: idleBytes } = await process.usage();
   await load.run({ workload: "hold", address, connect, parallel: tunnels });
   await settle();
-  const tunnelBytes = (await residentBytes(pid) - idleBytes) / tunnels;
+  const tunnelBytes = ((await process.usage()).residentBytes - idleBytes) / tunnels;
   await load.run({ workload: "release", address, connect });
   return { startMs, idleBytes, tunnelBytes };
 }

@@ -1,6 +1,7 @@
 /** What is measured under load: work done a second, and CPU time for each piece of it. */
 import type { Load } from "./load.ts";
-import { cpuSeconds, type Running } from "./processes.ts";
+import type { Process } from "../tests/harness/child_process.ts";
+import type { Running } from "./contenders.ts";
 
 /** One way to use a proxy. */
 export interface Workload {
@@ -51,6 +52,11 @@ export interface Measured {
   readonly cpuMicroseconds: number;
 }
 
+/** CPU time that a proxy has used so far; none where no process stands in between. */
+export async function cpuMicroseconds(process: Process | undefined): Promise<number> {
+  return process === undefined ? 0 : (await process.usage()).cpuMs * 1_000;
+}
+
 /** Runs a workload through a proxy once. */
 export async function measure(
   load: Load,
@@ -59,9 +65,9 @@ export async function measure(
   seconds: number,
 ): Promise<Measured> {
   const { address, connect } = proxy;
-  const cpuBefore = await cpuSeconds(proxy.pid);
+  const cpuBefore = await cpuMicroseconds(proxy.process);
   const done = await load.run({ ...workload, address, connect, seconds });
-  const cpu = await cpuSeconds(proxy.pid) - cpuBefore;
+  const cpu = await cpuMicroseconds(proxy.process) - cpuBefore;
   const amount = done.operations || done.bytes;
-  return { rate: amount / done.seconds, cpuMicroseconds: cpu / amount * 1e6 };
+  return { rate: amount / done.seconds, cpuMicroseconds: cpu / amount };
 }

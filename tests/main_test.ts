@@ -2,103 +2,24 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import project from "../deno.json" with { type: "json" };
 import {
-  CAN_RESET,
   CONNECT,
   connectResettable,
   ESTABLISHED,
-  Peer,
+  type Peer,
   TestUpstream,
 } from "./harness/peers.ts";
+import { run } from "./harness/child_process.ts";
+import { PROXY_START, proxyCommand, ProxyProcess } from "./harness/process.ts";
 import { test } from "./harness/test.ts";
 
-const START = [
-  "run",
-  "--quiet",
-  "--no-prompt",
-  "-P=start",
-  "main.ts",
-];
-
-function program(args: string[], env: Record<string, string> = {}): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: [...START, ...args],
-    env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
 /** Runs to the end. */
-async function finish(args: string[], env?: Record<string, string>) {
-  const { code, stdout, stderr } = await program(args, env).output();
-  const text = new TextDecoder();
-  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+async function finish(args: string[], env: Record<string, string> = {}) {
+  return await run(proxyCommand(...args), { ...PROXY_START, env: { ...PROXY_START.env, ...env } });
 }
 
-/** A running program, its port once it listens, and its log. */
-class Running implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  readonly log: Record<string, unknown>[] = [];
-
-  constructor(args: string[], env?: Record<string, string>) {
-    const common = ["--host=127.0.0.1", "--port=0", "--admin-port=0", "--log-level=debug"];
-    this.#child = program([...common, ...args], env).spawn();
-    this.#lines = splitLines(this.#child.stderr);
-  }
-
-  /** The next line with that message. */
-  async logged(msg: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      const { value, done } = await this.#lines.next();
-      if (done) throw new Error(`ended before "${msg}": ${JSON.stringify(this.log)}`);
-      const line = JSON.parse(value);
-      this.log.push(line);
-      if (line.msg === msg) return line;
-    }
-  }
-
-  async connect(text = ""): Promise<Peer> {
-    const address = String((await this.logged("listening")).address);
-    const [hostname = "", port] = address.split(":");
-    const peer = new Peer(await Deno.connect({ hostname, port: Number(port) }));
-    await peer.write(text);
-    return peer;
-  }
-
-  signal(name: Deno.Signal): void {
-    this.#child.kill(name);
-  }
-
-  /** Waits for the end, reads what is left of the log, and gives the exit code. */
-  async exitCode(): Promise<number> {
-    for (let next; !(next = await this.#lines.next()).done;) this.log.push(JSON.parse(next.value));
-    await this.#child.stdout.cancel();
-    return (await this.#child.status).code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#lines.return?.();
-    await this.#child.stdout.cancel().catch(() => {});
-    await this.#child.status;
-  }
-}
-
-async function* splitLines(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-): AsyncGenerator<string> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
+/** A running program, whose log has every line. */
+async function start(flags: string[], env: Record<string, string> = {}): Promise<ProxyProcess> {
+  return await ProxyProcess.start({ flags: ["--log-level=debug", ...flags], env });
 }
 
 test("the program prints its version and ends with 0", async () => {
@@ -157,7 +78,7 @@ for (const args of [[], ["10.70.0.3"], ["10.70.0.3", "10.81.0.1/16"], ["::1", "1
 test("the program takes flags from the environment, and serves", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  await using running = new Running([], { API_SERVER_PROXY_UPSTREAM: `${host}:${port}` });
+  await using running = await start([], { API_SERVER_PROXY_UPSTREAM: `${host}:${port}` });
   using client = await running.connect(CONNECT);
   using _accepted = await upstream.accept();
   assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
@@ -166,7 +87,7 @@ test("the program takes flags from the environment, and serves", async () => {
 test("the program drains on SIGTERM and ends with 0", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  await using running = new Running([`--upstream=${host}:${port}`]);
+  await using running = await start([`--upstream=${host}:${port}`]);
   using client = await running.connect(CONNECT);
   const accepted = await acceptTunnel(upstream, client);
   running.signal("SIGTERM");
@@ -175,20 +96,20 @@ test("the program drains on SIGTERM and ends with 0", async () => {
   assertEquals(await accepted.readText(12), "still served");
   client.close();
   accepted.close();
-  assertEquals(await running.exitCode(), 0);
+  assertEquals(await running.ended(), 0);
   assertEquals(running.log.at(-1)?.msg, "drained");
 });
 
 test("the program ends at once with 1 on a second signal, and logs what it cut", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  await using running = new Running([`--upstream=${host}:${port}`, "--drain-timeout=1h"]);
+  await using running = await start([`--upstream=${host}:${port}`, "--drain-timeout=1h"]);
   using client = await running.connect(CONNECT);
   await acceptTunnel(upstream, client);
   running.signal("SIGINT");
   await running.logged("shutting down");
   running.signal("SIGTERM");
-  assertEquals(await running.exitCode(), 1);
+  assertEquals(await running.ended(), 1);
   assert(running.log.some((line) => line.msg === "tunnel" && line.end === "drain"));
 });
 
@@ -208,20 +129,16 @@ test(
   async () => {
     using upstream = new TestUpstream();
     const { host, port } = upstream.authority;
-    await using running = new Running([`--upstream=${host}:${port}`]);
-    const address = String((await running.logged("listening")).address).split(":");
-    const proxy = { host: address[0]!, port: Number(address[1]) };
+    await using running = await start([`--upstream=${host}:${port}`]);
     running.signal("SIGSTOP");
-    for (let i = 0; i < 100; i++) (await connectResettable(proxy)).resetAndDestroy();
-    using client = new Peer(await Deno.connect({ hostname: proxy.host, port: proxy.port }));
-    await client.write(CONNECT);
+    for (let i = 0; i < 100; i++) (await connectResettable(running.authority)).resetAndDestroy();
+    using client = await running.connect(CONNECT);
     running.signal("SIGCONT");
     assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
     assertEquals(running.log.filter((line) => line.level === "warn"), []);
     running.signal("SIGINT");
     running.signal("SIGTERM");
-    await running.exitCode();
+    await running.ended();
     assertEquals(running.log.filter((line) => line.level === "warn"), []);
   },
-  { skip: !CAN_RESET },
 );

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { formatAuthority } from "../../lib/protocol/authority.ts";
 import type { LogLine } from "../harness/proxy.ts";
 import { eventually, test } from "../harness/test.ts";
-import { Program } from "../hostile/program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 import { load, type Outcome } from "./load.ts";
 import { randomFrom } from "./random.ts";
 import { Upstreams } from "./unrest.ts";
@@ -19,11 +19,13 @@ for (
 ) {
   test(`chaos for ${durationMs / 1_000} s with --workers=${workers}: nothing wrong, nothing left, all in the log`, async () => {
     await using upstreams = await Upstreams.start(2);
-    await using program = await Program.start([
-      `--upstream=${upstreams.authorities.map(formatAuthority).join(",")}`,
-      `--workers=${workers}`,
-      "--log-level=debug",
-    ]);
+    await using program = await ProxyProcess.start({
+      flags: [
+        `--upstream=${upstreams.authorities.map(formatAuthority).join(",")}`,
+        `--workers=${workers}`,
+        "--log-level=debug",
+      ],
+    });
     // What is loaded at the first request is there to stay.
     const calm = await load(program.authority, SEED, CLIENTS, 500);
     const before = await quiet(program);
@@ -40,7 +42,7 @@ for (
     await accountsFor([...calm, ...outcomes, ...after], program);
 
     program.signal("SIGTERM");
-    assertEquals(await program.finished(), 0);
+    assertEquals(await program.ended(), 0);
     assertEquals((await program.logged("drained")).cut, 0);
     const ends = Object.groupBy(outcomes, ({ end }) => end);
     for (const end of ["complete", "cut", "vanished"] as const) {
@@ -50,7 +52,7 @@ for (
 }
 
 /** What the program uses when nobody is there. */
-async function quiet(program: Program) {
+async function quiet(program: ProxyProcess) {
   const gauges = async () => {
     const metrics = await program.metrics();
     return ["connections_active", "tunnels_active"].map((name) =>
@@ -74,7 +76,7 @@ function assertMayBe(outcome: Outcome, upstreams: Upstreams): void {
 }
 
 /** Each client has one line, each line one client, and the numbers are those of the metrics. */
-async function accountsFor(outcomes: readonly Outcome[], program: Program): Promise<void> {
+async function accountsFor(outcomes: readonly Outcome[], program: ProxyProcess): Promise<void> {
   const metrics = await program.metrics();
   const metric = (name: string) => metrics.get(`api_server_proxy_${name}`) ?? NaN;
   const accepted = metric("connections_total");

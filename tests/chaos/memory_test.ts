@@ -4,7 +4,7 @@ import { formatAuthority } from "../../lib/protocol/authority.ts";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { many, openTunnel } from "../hostile/crowd.ts";
-import { Program } from "../hostile/program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 import { pause } from "./random.ts";
 
 const MIB = 1024 * 1024;
@@ -30,9 +30,9 @@ test("the memory of the proxy stays within its buffers while upstreams push with
   };
   const serving = upstream.serve(push);
   {
-    await using program = await Program.start([
-      `--upstream=${formatAuthority(upstream.authority)}`,
-    ]);
+    await using program = await ProxyProcess.start({
+      flags: [`--upstream=${formatAuthority(upstream.authority)}`],
+    });
     // As large as it gets when nobody is slow.
     const warm = await openTunnel(program, upstream.authority);
     await warm.write("!");

@@ -1,7 +1,7 @@
 /** The manifests, applied to a real API server, through the proxy. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Environment } from "../e2e/environment.ts";
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { CHART, HELM, only, parseYaml, type Resource } from "./helm.ts";
 import { liqoSources } from "./liqo.ts";

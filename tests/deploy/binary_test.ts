@@ -1,7 +1,7 @@
 /** What `deno task compile` makes: `dist/api-server-proxy`, or what PROXY_BIN names. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
-import { output, Process } from "../e2e/processes.ts";
+import { output, Process } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { LIQO_ARGS, tunnelsInside } from "./liqo.ts";
 import { find, inRoot, isFile, isMissing } from "./tools.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { parseConfig } from "../../lib/config/config.ts";
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { CHART, HELM, only, parseYaml, render, template, type Values } from "./helm.ts";
 import { isMissing, readText } from "./tools.ts";

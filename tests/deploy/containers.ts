@@ -1,5 +1,5 @@
 /** The image, built from the Dockerfile, and containers of it as confined as a cluster has them. */
-import { type Outcome, output, Process, run } from "../e2e/processes.ts";
+import { type Outcome, output, Process, run } from "../harness/child_process.ts";
 import { find, inRoot } from "./tools.ts";
 
 /** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */

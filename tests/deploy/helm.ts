@@ -1,5 +1,5 @@
 /** Renders the chart and reads what it has rendered. */
-import { type Outcome, output, run } from "../e2e/processes.ts";
+import { type Outcome, output, run } from "../harness/child_process.ts";
 import { find, inRoot } from "./tools.ts";
 
 /** Built by `go install helm.sh/helm/v3/cmd/helm@v3.22.0`. */

@@ -1,7 +1,7 @@
 /** The image, as built from the Dockerfile. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import {
   baseSize,

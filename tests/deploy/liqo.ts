@@ -1,5 +1,5 @@
 /** How Liqo's chart starts its proxy, and what it must answer then. */
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { inRoot, moduleSources } from "./tools.ts";
 
 /** The release of Liqo that the manifests are held against. */

@@ -1,6 +1,6 @@
 /** Liqo's own chart, with our image in it, and its values, in our chart. */
 import { assertEquals } from "@std/assert";
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { HELM, only, parseYaml, render, type Resource } from "./helm.ts";
 import { LIQO_ARGS, liqoSources } from "./liqo.ts";

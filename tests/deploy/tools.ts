@@ -1,5 +1,5 @@
 /** The tools that the tests of deploy/ need, and what to do without them. */
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 

@@ -1,6 +1,6 @@
 /** The unit for systemd, judged by systemd's own tools and under its own filter. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { output, Process, run } from "../e2e/processes.ts";
+import { output, Process, run } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { find, inRoot, isFile, isMissing, readText } from "./tools.ts";
 import { startEcho, useTunnels } from "./tunnels.ts";

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { CACHE, INFORMERS } from "./cluster.ts";
 import { Environment, test } from "./environment.ts";
-import { output, Process } from "./processes.ts";
+import { output, Process } from "../harness/child_process.ts";
 
 const CLIENTS = new URL("clients/", import.meta.url).pathname;
 const JAVASCRIPT_CLIENT = "@kubernetes/client-node@1.4.0";

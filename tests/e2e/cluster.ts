@@ -1,5 +1,5 @@
 /** The real API server that the suite runs against: built once, then started in seconds. */
-import { output, Process } from "./processes.ts";
+import { output, Process } from "../harness/child_process.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 /** Where what is built or installed for the suite is kept; git ignores it. */

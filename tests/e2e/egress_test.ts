@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { getAvailablePort } from "@std/net/get-available-port";
 import { Environment, test } from "./environment.ts";
-import { ProxyProcess } from "./proxy_process.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 test("kube-apiserver reaches its kubelet through the proxy alone, in http-connect mode", async () => {
   const kubeletPort = getAvailablePort();

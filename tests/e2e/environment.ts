@@ -1,7 +1,7 @@
 /** What most tests start from: a cluster, a proxy in front of it and a kubectl that goes through. */
 import { Cluster, type ClusterOptions, KUBECTL, SERVER } from "./cluster.ts";
-import { type Outcome, output, Process, run } from "./processes.ts";
-import { ProxyProcess } from "./proxy_process.ts";
+import { type Outcome, output, Process, run } from "../harness/child_process.ts";
+import { ProxyProcess } from "../harness/process.ts";
 import { type Size, Terminal } from "./terminal.ts";
 
 /** Registers a test whose environment may outlive it: its pipes are read all along. */

@@ -1,5 +1,5 @@
 /** Machines of their own on one machine: Linux network namespaces, joined by virtual cables. */
-import { output, run } from "./processes.ts";
+import { output, run } from "../harness/child_process.ts";
 
 /** Why this machine cannot have network namespaces with address translation, if it cannot. */
 export async function whyNoNamespaces(): Promise<string | undefined> {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Cluster, INFORMERS } from "./cluster.ts";
 import { Environment, test } from "./environment.ts";
-import { Process } from "./processes.ts";
+import { Process } from "../harness/child_process.ts";
 
 const WATCHES = 10;
 

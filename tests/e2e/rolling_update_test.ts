@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Backend, Balancer } from "./balancer.ts";
 import { Cluster, INFORMERS } from "./cluster.ts";
 import { Kubectl, test } from "./environment.ts";
-import { Process } from "./processes.ts";
-import { type LogLine, ProxyProcess } from "./proxy_process.ts";
+import { Process } from "../harness/child_process.ts";
+import { ProxyProcess } from "../harness/process.ts";
+import type { LogLine } from "../harness/proxy.ts";
 
 const WATCHES = 10;
 const REQUESTS_AT_ONCE = 4;
@@ -102,9 +103,7 @@ async function startReplica(cluster: Cluster, balancer: Balancer): Promise<Repli
 
 /** How many tunnels that proxy has, by its own metrics. */
 async function tunnels(proxy: ProxyProcess): Promise<number> {
-  const response = await fetch(`http://${proxy.adminAddress}/metrics`);
-  const [, count] = (await response.text()).match(/^api_server_proxy_tunnels_active (\d+)$/m)!;
-  return Number(count);
+  return (await proxy.metrics()).get("api_server_proxy_tunnels_active")!;
 }
 
 function isShortRequest({ msg, authority }: LogLine): boolean {
@@ -114,8 +113,7 @@ function isShortRequest({ msg, authority }: LogLine): boolean {
 /** Waits until that proxy has served a phase's short requests more than now. */
 async function serveMore(proxy: ProxyProcess): Promise<void> {
   const wanted = proxy.log.filter(isShortRequest).length + REQUESTS_IN_PHASE;
-  let served = 0;
-  await proxy.logged((line) => isShortRequest(line) && ++served === wanted);
+  await proxy.logged(isShortRequest, wanted);
 }
 
 /** A request over a connection of its own, made with Deno's own client. */

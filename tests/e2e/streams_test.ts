@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Environment, test } from "./environment.ts";
-import { Process } from "./processes.ts";
+import { Process } from "../harness/child_process.ts";
 
 /** Longer than any timeout between two messages that a proxy might have by mistake. */
 const SILENCE_MS = 20_000;

@@ -1,5 +1,5 @@
 /** A terminal as people sit at one: a process runs in it, a test types and looks. */
-import { output, Process, type Start } from "./processes.ts";
+import { output, Process, type Start } from "../harness/child_process.ts";
 
 /** How much text it shows. */
 export interface Size {

@@ -10,8 +10,8 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Cluster } from "./cluster.ts";
 import { Kubectl, test } from "./environment.ts";
 import { Machine, whyNoNamespaces } from "./network_namespaces.ts";
-import { output, run } from "./processes.ts";
-import { proxyCommand, ProxyProcess } from "./proxy_process.ts";
+import { output, run } from "../harness/child_process.ts";
+import { PROXY_START, proxyCommand, ProxyProcess } from "../harness/process.ts";
 
 const PORT = 8118;
 const SERVICE = "10.96.0.118";
@@ -52,7 +52,7 @@ test(
     });
 
     const remap = proxyCommand("remap", REMAPPED_IP, EXTERNAL_NETWORK);
-    const address = (await output(remap)).trim();
+    const address = (await output(remap, PROXY_START)).trim();
     assertEquals(address, "10.81.0.3");
     const kubeconfig = await cluster.kubeconfig(`http://${address}:${PORT}`);
     const kubectl = new Kubectl(kubeconfig, await cluster.scratch(), consumer.prefix);

@@ -3,7 +3,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo, headFor, openTunnel } from "./crowd.ts";
-import { Program } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 const LIMIT = 60;
 const BURSTS = 12;
@@ -13,13 +13,15 @@ for (const workers of [1, 3]) {
     using upstream = new TestUpstream();
     void upstream.serve(echo);
     const { host, port } = upstream.authority;
-    await using program = await Program.start([
-      `--upstream=${host}:${port}`,
-      `--workers=${workers}`,
-      `--max-connections=${LIMIT}`,
-      "--header-timeout=20s",
-      "--log-level=debug",
-    ]);
+    await using program = await ProxyProcess.start({
+      flags: [
+        `--upstream=${host}:${port}`,
+        `--workers=${workers}`,
+        `--max-connections=${LIMIT}`,
+        "--header-timeout=20s",
+        "--log-level=debug",
+      ],
+    });
     const head = headFor(upstream.authority);
     for (let burst = 0; burst < BURSTS; burst++) {
       const silent = await Promise.all(Array.from({ length: LIMIT }, () => program.connect()));

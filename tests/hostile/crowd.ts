@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { formatAuthority } from "../../lib/protocol/authority.ts";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { ESTABLISHED, type Peer } from "../harness/peers.ts";
-import type { Program } from "./program.ts";
+import type { ProxyProcess } from "../harness/process.ts";
 
 /** Calls `once` that many times, some at once. */
 export async function many(
@@ -24,14 +24,14 @@ export function headFor(authority: Authority): string {
 }
 
 /** A client whose tunnel to that place is up. */
-export async function openTunnel(program: Program, to: Authority): Promise<Peer> {
+export async function openTunnel(program: ProxyProcess, to: Authority): Promise<Peer> {
   const client = await program.connect(headFor(to));
   assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
   return client;
 }
 
 /** A client as it should be: it says something, hears it back and leaves. */
-export async function goodTunnel(program: Program, to: Authority): Promise<void> {
+export async function goodTunnel(program: ProxyProcess, to: Authority): Promise<void> {
   using client = await openTunnel(program, to);
   await client.write("ping");
   assertEquals(await client.readText(4), "ping");

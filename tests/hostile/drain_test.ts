@@ -4,7 +4,7 @@ import type { Authority } from "../../lib/protocol/authority.ts";
 import { neverAccepts, type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo, headFor, many, openTunnel } from "./crowd.ts";
-import { Program } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 /** Clients of each kind, while a drain begins. */
 interface Busy {
@@ -17,18 +17,16 @@ interface Busy {
 /** Runs a test with a proxy that has a client at every stage. */
 async function whileBusy(
   flags: readonly string[],
-  fn: (program: Program, clients: Busy, good: Authority) => Promise<void>,
+  fn: (program: ProxyProcess, clients: Busy, good: Authority) => Promise<void>,
 ): Promise<void> {
   using upstream = new TestUpstream();
   using silent = await neverAccepts();
   const serving = upstream.serve(echo);
   const allowed = [upstream.authority, silent.authority].map(({ host, port }) => `${host}:${port}`);
   {
-    await using program = await Program.start([
-      `--allowed-hosts=${allowed}`,
-      "--log-level=debug",
-      ...flags,
-    ]);
+    await using program = await ProxyProcess.start({
+      flags: [`--allowed-hosts=${allowed}`, "--log-level=debug", ...flags],
+    });
     using tunnel = await openTunnel(program, upstream.authority);
     using half = await program.connect("CONNECT api:4");
     using quiet = await program.connect();
@@ -73,7 +71,7 @@ test("SIGTERM: unready first, heads get 503, dials and tunnels go on, the deadli
     assertMatch(await dialling.readText(), /^HTTP\/1.1 504 /);
 
     assert(await talking > 0);
-    assertEquals(await program.finished(), 0);
+    assertEquals(await program.ended(), 0);
     const { end, endedBy } = program.lines("tunnel").at(-1)!;
     assertEquals({ end, endedBy }, { end: "drain", endedBy: "proxy" });
     assertEquals((await program.logged("drained")).cut, 1);
@@ -87,7 +85,7 @@ test("a second signal ends a drain without a limit at once, with 1", async () =>
     assertMatch(await half.readText(), /^HTTP\/1.1 503 /);
     half.close();
     program.signal("SIGINT");
-    assertEquals(await program.finished(), 1);
+    assertEquals(await program.ended(), 1);
     assertEquals(await tunnel.end(), "eof");
     assertMatch(await dialling.readText().catch(() => "reset"), /^(HTTP\/1.1 503 |reset|$)/);
     assertEquals(program.lines("tunnel").map(({ end }) => end), ["drain"]);
@@ -102,13 +100,13 @@ test("the ends of 500 tunnels are spread over the drain timeout", async () => {
   {
     const { host, port } = upstream.authority;
     const flags = [`--upstream=${host}:${port}`, "--drain-timeout=5s"];
-    await using program = await Program.start(flags);
+    await using program = await ProxyProcess.start({ flags });
     await many(COUNT, async () => void clients.push(await openTunnel(program, upstream.authority)));
     // A tunnel may be closed when it has been quiet for a second.
     await new Promise((resolve) => setTimeout(resolve, 1_250));
     program.signal("SIGTERM");
     const startMs = Date.parse((await program.logged("shutting down")).time as string);
-    assertEquals(await program.finished(), 0);
+    assertEquals(await program.ended(), 0);
 
     const ends = program.lines("tunnel");
     assertEquals(ends.filter(({ end }) => end === "drain").length, COUNT);

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { CONNECT, ESTABLISHED, type Peer, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { echo, goodTunnel } from "./crowd.ts";
-import { Program } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 const GOOD_CLIENTS = 10;
 /** Places, and how many silent clients come behind the good ones: all fit into the kernel's queue. */
@@ -16,7 +16,7 @@ for (const [places, silentClients] of FLOODS) {
     {
       const { host, port } = upstream.authority;
       const flags = [`--upstream=${host}:${port}`, `--max-connections=${places}`];
-      await using program = await Program.start(flags);
+      await using program = await ProxyProcess.start({ flags });
       await goodTunnel(program, upstream.authority);
       const before = await program.usage();
       // As on a busy machine: when the proxy has its turn, all of them are there already.

@@ -3,7 +3,7 @@ import { assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { ESTABLISHED, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo } from "./crowd.ts";
-import { Program } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 /** Stands in every attempt; nothing of ours has it. */
 const MARK = "zqxj";
@@ -48,7 +48,7 @@ const ONE_RESPONSE =
   /^HTTP\/1\.1 (\d{3}) [ -~]+\r\n(?:[A-Za-z-]+: [ -~]*\r\n)+\r\n(?:[ -~]+\n)$|^HTTP\/1\.1 200 Connection established\r\n\r\n/;
 
 /** Sends the head, ends the stream and gives the answer. */
-async function ask(program: Program, head: string): Promise<string> {
+async function ask(program: ProxyProcess, head: string): Promise<string> {
   using peer = await program.connect();
   await peer.write(head);
   await peer.closeWrite();
@@ -60,11 +60,9 @@ test("no byte of a client forges a log line, a header or a label, or comes back"
   const serving = upstream.serve(echo);
   {
     const { host, port } = upstream.authority;
-    await using program = await Program.start([
-      `--upstream=${host}:${port}`,
-      "--allowed-hosts=api:443",
-      "--log-level=debug",
-    ]);
+    await using program = await ProxyProcess.start({
+      flags: [`--upstream=${host}:${port}`, "--allowed-hosts=api:443", "--log-level=debug"],
+    });
     let asked = 0;
     const sees = async (head: string, place: string) => {
       asked++;

@@ -12,7 +12,7 @@ import {
 } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
-import { Program, SMALL_YOUNG_GENERATION } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 const COUNT = 1_000;
 const MIB = 1024 * 1024;
@@ -26,7 +26,7 @@ interface Places {
 interface Storm {
   readonly name: string;
   /** One client, from its connect to its end. */
-  readonly client: (program: Program, places: Places) => Promise<void>;
+  readonly client: (program: ProxyProcess, places: Places) => Promise<void>;
   readonly needsReset?: true;
 }
 
@@ -101,9 +101,8 @@ const STORMS: readonly Storm[] = [
 
 /** Runs a storm against a proxy that may go to three places, and sees that nothing is left of it. */
 async function weather(
-  storm: (program: Program, places: Places) => Promise<void>,
+  storm: (program: ProxyProcess, places: Places) => Promise<void>,
   flags: readonly string[] = [],
-  shell = "",
 ): Promise<void> {
   using upstream = new TestUpstream();
   using silent = await neverAccepts();
@@ -111,10 +110,9 @@ async function weather(
   const places = { good: upstream.authority, refusing: nobody(), silent: silent.authority };
   const allowed = Object.values(places).map(({ host, port }) => `${host}:${port}`).join(",");
   {
-    await using program = await Program.start(
-      [`--allowed-hosts=${allowed}`, "--log-level=debug", ...flags],
-      shell,
-    );
+    await using program = await ProxyProcess.start({
+      flags: [`--allowed-hosts=${allowed}`, "--log-level=debug", ...flags],
+    });
     // What is loaded at the first request is there to stay.
     await goodTunnel(program, places.good);
     await program.metrics();
@@ -127,7 +125,7 @@ async function weather(
 }
 
 /** Every connection has left one line that says how it ended. */
-async function accountsForAll(program: Program): Promise<void> {
+async function accountsForAll(program: ProxyProcess): Promise<void> {
   const accepted = (await program.metrics()).get("api_server_proxy_connections_total");
   const ends = ["tunnel", "refused", "no tunnel"];
   const told = () => ends.reduce((sum, msg) => sum + program.lines(msg).length, 0);
@@ -180,6 +178,5 @@ test("resident memory is flat from the 2,000th to the 20,000th tunnel", async ()
       assertLess(grownBytes, 24 * MIB, `MiB: ${resident.map((bytes) => Math.round(bytes / MIB))}`);
     },
     ["--log-level=info"],
-    SMALL_YOUNG_GENERATION,
   );
 });

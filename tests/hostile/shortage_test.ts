@@ -3,22 +3,23 @@ import { assertLess, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
-import { Program, SMALL_YOUNG_GENERATION } from "./program.ts";
+import { afterShell } from "../harness/child_process.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
-const FEW_DESCRIPTORS = "ulimit -n 64";
+const FEW_DESCRIPTORS = afterShell("ulimit -n 64");
 
 /** A proxy before an upstream that echoes. */
 async function withProxy(
   flags: readonly string[],
-  fn: (program: Program, upstream: TestUpstream) => Promise<void>,
-  shell = "",
+  fn: (program: ProxyProcess, upstream: TestUpstream) => Promise<void>,
+  prefix: readonly string[] = [],
 ): Promise<void> {
   using upstream = new TestUpstream();
   const serving = upstream.serve(echo);
   const { host, port } = upstream.authority;
   {
     const common = [`--upstream=${host}:${port}`, "--log-level=debug"];
-    await using program = await Program.start([...common, ...flags], shell);
+    await using program = await ProxyProcess.start({ prefix, flags: [...common, ...flags] });
     await goodTunnel(program, upstream.authority);
     await program.metrics();
     await fn(program, upstream);
@@ -27,7 +28,7 @@ async function withProxy(
   await serving;
 }
 
-async function connectMany(program: Program, count: number): Promise<Peer[]> {
+async function connectMany(program: ProxyProcess, count: number): Promise<Peer[]> {
   const peers: Peer[] = [];
   await many(count, async () => void peers.push(await program.connect()));
   return peers;
@@ -51,7 +52,7 @@ test("a good client is served among 3,000 silent ones, which are gone after --he
     }
     // The heap keeps what it has grown by at first; then each flood finds room in it.
     assertLess(resident[7]! - resident[5]!, 24 * 2 ** 20, `${resident}`);
-  }, SMALL_YOUNG_GENERATION);
+  });
 });
 
 test("metrics tell the descriptors: so many beside one a client and one a tunnel", async () => {

@@ -3,7 +3,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { echo, goodTunnel, many } from "./crowd.ts";
-import { Program } from "./program.ts";
+import { ProxyProcess } from "../harness/process.ts";
 
 /** What a pipe holds on Linux unless it is told otherwise. */
 const PIPE_BYTES = 64 * 1024;
@@ -14,7 +14,7 @@ test("the proxy serves while its log is not read, and tells all when it is", asy
   const serving = upstream.serve(echo);
   {
     const { host, port } = upstream.authority;
-    await using program = await Program.start([`--upstream=${host}:${port}`]);
+    await using program = await ProxyProcess.start({ flags: [`--upstream=${host}:${port}`] });
     await goodTunnel(program, upstream.authority);
     await program.metrics();
     const before = await program.usage();
@@ -33,7 +33,7 @@ test("the proxy serves while its log is not read, and tells all when it is", asy
 });
 
 test("the proxy ends though nobody reads its log", async () => {
-  await using program = await Program.start(["--upstream=127.0.0.1:1"]);
+  await using program = await ProxyProcess.start({ flags: ["--upstream=127.0.0.1:1"] });
   const readOn = program.stopReadingLog();
   await many(CLIENTS, async () => {
     using refused = await program.connect(CONNECT);

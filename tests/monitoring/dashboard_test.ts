@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import dashboard from "../../deploy/monitoring/dashboard.json" with { type: "json" };
 import { find, inRoot, isMissing, readText } from "../deploy/tools.ts";
-import { output } from "../e2e/processes.ts";
+import { output } from "../harness/child_process.ts";
 import { TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { TestServer } from "../harness/server.ts";

@@ -1,7 +1,7 @@
 /** Prometheus' own parser and linter read what /metrics answers. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { find, inRoot, isMissing } from "../deploy/tools.ts";
-import { output, run } from "../e2e/processes.ts";
+import { output, run } from "../harness/child_process.ts";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { TestServer } from "../harness/server.ts";

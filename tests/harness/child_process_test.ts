@@ -1,21 +1,21 @@
 /** What a test starts ends with its test run, however that ends. */
 import { assertEquals } from "@std/assert";
-import { test } from "./environment.ts";
-import { output, Process, run } from "./processes.ts";
+import { test } from "./test.ts";
+import { output, Process, run } from "./child_process.ts";
 
-const PROCESSES = JSON.stringify(import.meta.resolve("./processes.ts"));
+const MODULE = JSON.stringify(import.meta.resolve("./child_process.ts"));
 /** Longer than the test waits, but not for ever. */
 const SLEEP_S = 300;
 
 test("a process that a test talks to does not outlive a killed test run", async () => {
-  const directory = await Deno.makeTempDir();
+  const directory = (await output(["mktemp", "-d"])).trim();
   try {
     const pipe = `${directory}/pipe`;
     await output(["mkfifo", pipe]);
     // It holds one end of the pipe for as long as it lives.
     const sleeper = ["sh", "-c", `exec 3>"$0"; echo started; exec sleep ${SLEEP_S}`, pipe];
     const program = `
-      const { Process } = await import(${PROCESSES});
+      const { Process } = await import(${MODULE});
       const sleeper = new Process(${JSON.stringify(sleeper)});
       console.log(await sleeper.stdout.find(() => true));`;
     await using testRun = new Process([Deno.execPath(), "eval", program]);
@@ -24,6 +24,6 @@ test("a process that a test talks to does not outlive a killed test run", async 
     await testRun.stop("SIGKILL");
     assertEquals((await held).code, 0);
   } finally {
-    await Deno.remove(directory, { recursive: true });
+    await output(["rm", "-r", directory]);
   }
 });
