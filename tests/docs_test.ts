@@ -1,4 +1,4 @@
-/** What the documents say of flags, answers, log lines and metrics is what the code has. */
+/** What the documents say of flags, answers, log lines, metrics and files is what the code has. */
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { type Flag, FLAGS } from "../lib/config/flags.ts";
 import { REFUSALS } from "../lib/protocol/refusal.ts";
@@ -110,6 +110,41 @@ test("every metric is counted or read somewhere", async () => {
       `${name} is reported, but nothing outside of metrics.ts names it: count it, or remove it`,
     );
   }
+});
+
+const CONTRIBUTING = readSource("CONTRIBUTING.md");
+
+/** The paths that an indented tree names; a folder ends in a slash. */
+function pathsOf(tree: string): string[] {
+  const folders: string[] = [];
+  return [...tree.matchAll(/^( *)([\w.]+(?:\.ts|\/))(?: |$)/gm)].map(([, indent, name]) => {
+    folders.length = indent!.length / 2;
+    const path = folders.join("") + name;
+    folders.push(name!);
+    return path;
+  });
+}
+
+test("CONTRIBUTING: every file of lib/ with its job, and no other", () => {
+  const [tree = ""] = /^main\.ts [^]*?(?=^tests\/)/m.exec(CONTRIBUTING) ?? [];
+  const listed = pathsOf(tree).filter((path) => path.startsWith("lib/") && !path.endsWith("/"));
+  const files = filesIn("lib");
+  for (const file of files) {
+    assert(listed.includes(file), `CONTRIBUTING.md, "Where things are": add a line for ${file}`);
+  }
+  assertEquals(listed.toSorted(), files, `CONTRIBUTING.md, "Where things are"`);
+});
+
+test("CONTRIBUTING: the diagram has the transitions that a connection may take", () => {
+  const [, table = ""] =
+    /const NEXT[^=]*= \{([^}]*)\}/.exec(readSource("lib/proxy/connection.ts")) ??
+      [];
+  const allowed = [...table.matchAll(/(\w+): \[([^\]]*)\]/g)].flatMap(([, from, to]) =>
+    [...to!.matchAll(/"(\w+)"/g)].map(([, phase]) => `${from} --> ${phase}`)
+  );
+  assertGreater(allowed.length, 5);
+  const drawn = CONTRIBUTING.match(/^ {2}\w+ --> \w+(?=:)/gm)?.map((line) => line.trim());
+  assertEquals(drawn?.toSorted(), allowed.toSorted());
 });
 
 /** The anchor that a heading has on the common forge. */
