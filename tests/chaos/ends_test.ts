@@ -1,8 +1,7 @@
 /** Either end leaves, in every state, in both ways, over both families: the other one is told. */
 import { assert, assertEquals } from "@std/assert";
-import { CAN_RESET } from "../harness/peers.ts";
 import type { LogLine } from "../harness/proxy.ts";
-import { CLOSE_CANCELS_WRITES, test } from "../harness/test.ts";
+import { test } from "../harness/test.ts";
 import { Pattern, pause } from "./random.ts";
 import { readPattern, writePattern } from "./stream.ts";
 import { type End, otherSide, SIDES, type Way, withTunnel } from "./tunnels.ts";
@@ -169,7 +168,7 @@ for (const host of ["127.0.0.1", "::1"]) {
             assertEnding(line, first);
             assertEquals(ends.proxy.served, 0);
           });
-        }, { skip: way === "reset" && !CAN_RESET });
+        });
       }
     }
   }
@@ -218,7 +217,6 @@ for (const side of SIDES) {
     }));
 }
 
-// Deno 2.6 ends no write that waits for its peer: there the tunnel ends when the peers do.
 test(
   "a tunnel in which both ways are stuck is idle, and both sides are told",
   () =>
@@ -230,5 +228,4 @@ test(
       over.resolve();
       await Promise.all([...writing, seesTheEnd(client), seesTheEnd(upstream)]);
     }),
-  { skip: !CLOSE_CANCELS_WRITES },
 );

@@ -1,7 +1,7 @@
 /** A steady load of clients that check each byte, among them some that vanish. */
 import { assertEquals } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
-import { CAN_RESET, CONNECT, connectResettable, ESTABLISHED, Peer } from "../harness/peers.ts";
+import { CONNECT, connectResettable, ESTABLISHED, Peer } from "../harness/peers.ts";
 import { Pattern, pause, pick, type Random, randomFrom } from "./random.ts";
 
 /** What has become of a client. */
@@ -106,7 +106,7 @@ async function readBack(peer: Peer, start: number): Promise<number> {
 async function vanish(proxy: Authority, random: Random): Promise<Result> {
   const sent = pick(random, ["", "CONNECT api:4", CONNECT, CONNECT + "x".repeat(random(4 * 1024))]);
   const waitMs = random(20);
-  if (CAN_RESET && random(2) === 0) {
+  if (random(2) === 0) {
     const socket = await connectResettable(proxy);
     const closed = new Promise((resolve) => socket.once("close", resolve));
     if (sent !== "") socket.write(sent);

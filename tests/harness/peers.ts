@@ -16,9 +16,6 @@ export async function connectTo({ host, port }: Authority, text = ""): Promise<P
   }
 }
 
-/** Whether this Deno can send a RST on demand: 2.6 has no `resetAndDestroy`. */
-export const CAN_RESET = "resetAndDestroy" in net.Socket.prototype;
-
 /** A server that the proxy dials; closes all its connections at the end. */
 export class TestUpstream implements Disposable {
   readonly #listener: Deno.TcpListener;
@@ -177,7 +174,7 @@ export async function neverAccepts(): Promise<{ authority: Authority } & Disposa
   };
 }
 
-/** A client that ends with a RST, whatever has been sent. To be used where {@linkcode CAN_RESET}. */
+/** A client that ends with a RST, whatever has been sent. */
 export async function connectResettable({ host, port }: Authority): Promise<net.Socket> {
   const socket = net.connect(port, host);
   socket.on("error", () => {});

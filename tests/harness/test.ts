@@ -52,8 +52,3 @@ export async function eventually<T>(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
-
-/** Whether a failed name lookup leaves nothing behind: 2.6 keeps the handle that would abort it. */
-export const LOOKUP_LEAVES_NOTHING = !Deno.version.deno.startsWith("2.6.");
-/** Whether `close()` ends a write that waits for its peer: only from Deno 2.9.5 on. */
-export const CLOSE_CANCELS_WRITES = !Deno.version.deno.startsWith("2.6.");

@@ -3,13 +3,7 @@ import { once } from "node:events";
 import type net from "node:net";
 import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
-import {
-  CAN_RESET,
-  connectResettable,
-  neverAccepts,
-  nobody,
-  TestUpstream,
-} from "../harness/peers.ts";
+import { connectResettable, neverAccepts, nobody, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
@@ -27,7 +21,6 @@ interface Storm {
   readonly name: string;
   /** One client, from its connect to its end. */
   readonly client: (program: ProxyProcess, places: Places) => Promise<void>;
-  readonly needsReset?: true;
 }
 
 /** A client that is told no, and reads it. */
@@ -86,15 +79,13 @@ const STORMS: readonly Storm[] = [
       await peer.read(1);
     },
   },
-  { name: "clients that reset before a byte", needsReset: true, client: vanishes(() => "") },
+  { name: "clients that reset before a byte", client: vanishes(() => "") },
   {
     name: "clients that reset in their head",
-    needsReset: true,
     client: vanishes(() => "CONNECT api:4"),
   },
   {
     name: "clients that reset right after the 200",
-    needsReset: true,
     client: vanishes(({ good }) => headFor(good), true),
   },
 ];
@@ -132,13 +123,13 @@ async function accountsForAll(program: ProxyProcess): Promise<void> {
   await eventually("the log accounts for every connection", told, accepted);
 }
 
-for (const { name, client, needsReset = false } of STORMS) {
+for (const { name, client } of STORMS) {
   test(`nothing is left of ${COUNT} ${name}`, async () => {
     await weather(async (program, places) => {
       await many(COUNT, () => client(program, places));
       await accountsForAll(program);
     });
-  }, { skip: needsReset && !CAN_RESET });
+  });
 }
 
 test(`nothing is left of ${COUNT} clients that close during the dial`, async () => {
@@ -161,7 +152,7 @@ test(`nothing is left of ${COUNT} clients that reset during the dial`, async () 
     await accountsForAll(program);
     assertEquals(program.lines("no tunnel").length, COUNT);
   }, ["--connect-timeout=1h"]);
-}, { skip: !CAN_RESET });
+});
 
 test("resident memory is flat from the 2,000th to the 20,000th tunnel", async () => {
   await weather(

@@ -21,7 +21,7 @@ async function withProxy(
     const common = [`--upstream=${host}:${port}`, "--log-level=debug"];
     await using program = await ProxyProcess.start({ prefix, flags: [...common, ...flags] });
     await goodTunnel(program, upstream.authority);
-    await program.metrics();
+    await program.settled(await program.usage());
     await fn(program, upstream);
   }
   upstream[Symbol.dispose]();

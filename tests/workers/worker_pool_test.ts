@@ -3,6 +3,7 @@ import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { createLog } from "../../lib/telemetry/log.ts";
 import { allocateShared } from "../../lib/proxy/shared_memory.ts";
 import { Workers } from "../../lib/workers/worker_pool.ts";
+import { output } from "../harness/child_process.ts";
 import { CONNECT, connectTo, ESTABLISHED, TestUpstream, Tunnel } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
 import { configOf, TestServer } from "../harness/server.ts";
@@ -166,19 +167,8 @@ for (const how of ["throw", "reject"] as const) {
 }
 
 test("workers: one that dies without a word is started again, and its gauges with it", async () => {
-  using upstream = new TestUpstream();
-  await using test = await TestServer.start(flagsFor(upstream, "--workers=2"));
-  using tunnels = new DisposableStack();
-  for (let i = 0; i < 40; i++) tunnels.use(await test.tunnel(upstream));
-  test.trigger({ worker: 1, how: "crash" });
-  assertMatch(String((await test.logged("worker died")).failure), /told to crash/);
-  await test.metricIs("worker_restarts_total", 1);
-  assertGreater(40, await test.metric("connections_active"));
-  assertEquals(await test.metric("connections_active"), await test.metric("tunnels_active"));
-  tunnels.dispose();
-  await test.metricIs("connections_active", 0);
-  await test.metricIs("tunnels_active", 0);
-  assertEquals(test.lines.filter(({ msg }) => msg === "worker died").length, 1);
+  const program = new URL("crash.ts", import.meta.url).pathname;
+  await output([Deno.execPath(), "run", "--no-prompt", "--allow-net", "--allow-read", program]);
 });
 
 test("workers: what those that died had seen of the upstream does not count any more", async () => {
