@@ -3,10 +3,11 @@ import { type Admin, type Check, startAdmin } from "./telemetry/admin.ts";
 import { formatAddress } from "./protocol/address.ts";
 import { formatAuthority } from "./protocol/authority.ts";
 import type { Config } from "./config/config.ts";
-import { onHost } from "./proxy/sockets.ts";
+import { isSameListener, onHost } from "./proxy/sockets.ts";
 import { createLog } from "./telemetry/log.ts";
 import { Metrics, type Reading, reportMetrics } from "./telemetry/metrics.ts";
 import { counter, gauge, processReadings } from "./telemetry/process_stats.ts";
+import { isUp, Prober } from "./proxy/probe.ts";
 import { MAX_TICK_INTERVAL_MS, Proxy } from "./proxy/proxy.ts";
 import { allocateShared, sharedClockMs, type SharedMemory } from "./proxy/shared_memory.ts";
 import { Workers } from "./workers/worker_pool.ts";
@@ -70,6 +71,13 @@ export async function serve(
     server.cut();
     throw error;
   }
+  const prober = new Prober({
+    authorities: config.upstreams,
+    intervalMs: config.probeIntervalMs,
+    isSelf: (conn) => isSameListener(server.address, conn),
+    log,
+    states: shared.upstreamStates,
+  });
   log("info", "listening", {
     address: formatAddress(server.address),
     admin: admin && formatAddress(admin.address),
@@ -79,6 +87,7 @@ export async function serve(
   });
   const finished = server.finished.then((drained) => {
     log("info", "drained", { ...drained });
+    prober.close();
     return admin?.close();
   });
   return {
@@ -122,9 +131,8 @@ function readyChecks(config: Config, shared: SharedMemory, server: Proxy | Worke
   return config.upstreams.length === 0 ? [shutdown] : [shutdown, upstream];
 }
 
-/** Of each upstream whether any worker has reached it. */
-function upstreamsUp(config: Config, shared: SharedMemory): boolean[] {
-  return config.upstreams.map((_, at) => shared.upstreamUp.some((up) => up[at] === 1));
+function upstreamsUp(config: Config, { upstreamStates }: SharedMemory): boolean[] {
+  return config.upstreams.map((_, index) => isUp(upstreamStates, index));
 }
 
 /** A worker that is blocked cannot say so: its lag is set here, until it sets it itself again. */

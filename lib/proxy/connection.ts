@@ -1,5 +1,6 @@
 /** One client, from its first byte to its log line. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
+import type { Dial, Dialled } from "./dial.ts";
 import { EarlyBytes } from "./early_bytes.ts";
 import { type ConnectRequest, ConnectRequestParser } from "../protocol/connect_request.ts";
 import type { Linked, LinkedList } from "./linked_list.ts";
@@ -15,7 +16,7 @@ import {
   type TunnelLimits,
   type TunnelObserver,
 } from "./tunnel.ts";
-import { Dial, type Dialled, type Upstreams } from "./upstream.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
 export interface ConnectionContext {
@@ -71,7 +72,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   readonly #client: Deno.TcpConn;
   readonly #context: ConnectionContext;
   readonly #maxAgeMs: number;
-  readonly #dial = new Dial();
+  #dial: Dial | undefined;
   #phase: Phase = "head";
   #phaseSinceMs = this.acceptedMs;
   #lingers = true;
@@ -108,8 +109,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     try {
       if (refusal !== undefined) throw refusal;
       const request = await this.#readHead();
-      if (request === undefined) return;
-      const upstream = await this.#context.upstreams.dial(request.authority, this.#dial);
+      if (request === undefined || this.#phase !== "dial") return;
+      this.#dial = this.#context.upstreams.dial(request.authority);
+      const upstream = await this.#dial.connected;
       if (this.#phase === "dial") this.#startTunnel(upstream, request.headBytes);
       else upstream.conn.close();
     } catch (error) {
@@ -124,7 +126,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     if (this.#phase === "head" && headerTimeoutMs > 0 && phaseMs >= headerTimeoutMs) {
       this.#stop(new Refusal("head_timeout"), "idle");
     } else if (this.#phase === "dial") {
-      this.#dial.check(nowMs);
+      this.#dial?.tick(nowMs);
       void this.#readAhead();
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
@@ -159,7 +161,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   /** Ends what comes before the tunnel; a client that has sent nothing gets no answer. */
   #stop(refusal: Refusal, end: TunnelEnd["end"]): void {
     const reason = this.#early.isEmpty ? new Unanswered({ endedBy: "proxy", end }) : refusal;
-    this.#dial.stop(reason);
+    this.#dial?.stop(reason);
     void this.#end(reason);
   }
 
@@ -199,14 +201,15 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       await this.#early.readAhead(() => this.#phase === "dial");
     } catch (error) {
       if (this.#phase !== "dial") return;
-      this.#dial.stop(error);
+      this.#dial?.stop(error);
       await this.#end(asUnanswered(error));
     }
   }
 
-  #startTunnel({ conn, authority }: Dialled, headBytes: number): void {
+  #startTunnel({ conn, candidate }: Dialled, headBytes: number): void {
     const { metrics } = this.#context;
-    this.#upstream = authority;
+    this.#dial = undefined;
+    this.#upstream = candidate.authority;
     this.#connectMs = performance.now() - this.#phaseSinceMs;
     this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
     this.#enter("tunnel");

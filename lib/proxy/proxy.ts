@@ -11,7 +11,7 @@ import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import { sharedClockMs, type SharedMemory } from "./shared_memory.ts";
 import { isReset, isSameListener, onHost } from "./sockets.ts";
-import { Upstreams } from "./upstream.ts";
+import { Upstreams } from "./upstreams.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
 const DRAIN_SPREAD = 0.8;
@@ -105,11 +105,9 @@ export class Proxy {
     const upstreams = new Upstreams({
       authorities: config.upstreams,
       connectTimeoutMs: config.connectTimeoutMs,
-      probeIntervalMs: config.probeIntervalMs,
       isSelf: (conn) => isSameListener(this.address, conn),
       log,
-      isTeller: worker === 0,
-      up: shared.upstreamUp[worker]!,
+      states: shared.upstreamStates,
     });
     this.#context = {
       headerTimeoutMs: config.headerTimeoutMs,
@@ -294,7 +292,6 @@ export class Proxy {
   #finishIfDone(): void {
     if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
     clearInterval(this.#tickTimer);
-    this.#context.upstreams.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;
     const durationMs = Math.round(performance.now() - sinceMs);
     this.#finish.resolve({ durationMs, connections, closedQuiet, cut });

@@ -1,7 +1,7 @@
 /** Memory that every worker of a proxy sees: what is counted over all of them. */
 import { CELLS, Metrics } from "../telemetry/metrics.ts";
 
-/** One entry a worker, but for the ids. It can be sent to a worker, and is the same there. */
+/** One entry a worker, but for ids and upstreams. It can be sent to a worker, and is the same there. */
 export interface SharedMemory {
   /** The id of the newest connection. */
   readonly lastId: Uint32Array;
@@ -11,8 +11,8 @@ export interface SharedMemory {
   readonly metrics: readonly Float64Array[];
   /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0: it is not there. */
   readonly lastTickMs: Float64Array;
-  /** 1 for each upstream that can be reached, else 0. */
-  readonly upstreamUp: readonly Float64Array[];
+  /** What probes have found, one entry an upstream: see probe.ts. */
+  readonly upstreamStates: Int32Array;
 }
 
 /** Room for the sources of a worker. Memory is paid for where it is touched. */
@@ -32,7 +32,7 @@ export function allocateShared(
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
     metrics: each(() => floats(CELLS)),
     lastTickMs: floats(workers),
-    upstreamUp: each(() => floats(upstreams)),
+    upstreamStates: ints(upstreams),
   };
 }
 
@@ -45,6 +45,5 @@ export function sharedClockMs(): number {
 export function forgetWorker(shared: SharedMemory, worker: number): void {
   shared.served[worker]!.fill(0);
   shared.lastTickMs[worker] = 0;
-  shared.upstreamUp[worker]!.fill(0);
   new Metrics(shared.metrics[worker]).resetGauges();
 }

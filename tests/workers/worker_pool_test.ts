@@ -171,19 +171,6 @@ test("workers: one that dies without a word is started again, and its gauges wit
   await output([Deno.execPath(), "run", "--no-prompt", "--allow-net", "--allow-read", program]);
 });
 
-test("workers: what those that died had seen of the upstream does not count any more", async () => {
-  using upstream = new TestUpstream();
-  await using test = await TestServer.start(flagsFor(upstream, "--workers=2"));
-  const up = `upstream_up{upstream="127.0.0.1:${upstream.authority.port}"}`;
-  using tunnels = new DisposableStack();
-  for (let i = 0; i < 40; i++) tunnels.use(await test.tunnel(upstream));
-  assertEquals(await test.metric(up), 1);
-  test.trigger({ worker: 0, how: "throw" });
-  test.trigger({ worker: 1, how: "throw" });
-  await test.metricIs("worker_restarts_total", 2);
-  assertEquals(await test.metric(up), 0);
-});
-
 test("workers: one that is blocked cannot hold up /metrics, which tells its lag", async () => {
   using upstream = new TestUpstream();
   await using test = await TestServer.start(flagsFor(upstream, "--workers=2"));

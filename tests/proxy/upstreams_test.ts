@@ -1,0 +1,69 @@
+import { assertEquals } from "@std/assert";
+import type { Authority } from "../../lib/protocol/authority.ts";
+import { Upstreams, type UpstreamsOptions } from "../../lib/proxy/upstreams.ts";
+import { TestUpstream } from "../harness/peers.ts";
+import { test } from "../harness/test.ts";
+
+const ANY: Authority = { host: "127.0.0.1", port: 1 };
+
+function upstreams(options: Partial<UpstreamsOptions>): Upstreams {
+  return new Upstreams({
+    authorities: [],
+    connectTimeoutMs: 4_000,
+    isSelf: () => false,
+    log: () => {},
+    states: new Int32Array(options.authorities?.length ?? 0),
+    ...options,
+  });
+}
+
+/** Which upstream a dial reaches. */
+async function reached(from: Upstreams, requested = ANY): Promise<Authority> {
+  const { conn, candidate } = await from.dial(requested).connected;
+  conn.close();
+  return candidate.authority;
+}
+
+test("dial() reaches the first upstream while it is there", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  const dialler = upstreams({ authorities: [first.authority, second.authority] });
+  assertEquals(await reached(dialler), first.authority);
+  assertEquals(await reached(dialler), first.authority);
+});
+
+test("dial() goes to the next upstream when one refuses, and stays there", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  using third = new TestUpstream();
+  const authorities = [first, second, third].map(({ authority }) => authority);
+  const dialler = upstreams({ authorities });
+  first.stopListening();
+  assertEquals(await reached(dialler), second.authority);
+  second.stopListening();
+  assertEquals(await reached(dialler), third.authority);
+  using _again = new TestUpstream("127.0.0.1", second.authority.port);
+  assertEquals(await reached(dialler), third.authority);
+});
+
+test("dial() dials what is asked for when there are no upstreams", async () => {
+  using upstream = new TestUpstream();
+  const dialler = upstreams({});
+  assertEquals(await reached(dialler, upstream.authority), upstream.authority);
+});
+
+test("dial() tries an upstream that probes call down after the others", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  const states = new Int32Array([-1, 0]);
+  const dialler = upstreams({ authorities: [first.authority, second.authority], states });
+  assertEquals(await reached(dialler), second.authority);
+});
+
+test("dial() tries upstreams in order when probes call all of them down", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  const states = new Int32Array([-1, -1]);
+  const dialler = upstreams({ authorities: [first.authority, second.authority], states });
+  assertEquals(await reached(dialler), first.authority);
+});
