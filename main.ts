@@ -1,6 +1,7 @@
 /** Arguments, environment, signals and exit codes. */
 import project from "./deno.json" with { type: "json" };
 import { type Config, parseConfig } from "./lib/config/config.ts";
+import { runtimeMistake } from "./lib/runtime.ts";
 import { type Command, EXIT_FAILURE, EXIT_USAGE, type Io } from "./lib/commands/command.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
 import { ready } from "./lib/commands/ready.ts";
@@ -33,6 +34,11 @@ const IO: Io = {
 
 /** Runs what the arguments ask for and resolves to the exit code. */
 async function main(args: readonly string[]): Promise<number> {
+  const mistake = runtimeMistake(Deno.version.deno);
+  if (mistake !== undefined) {
+    console.error(mistake);
+    return EXIT_USAGE;
+  }
   const command = COMMANDS.get(args[0] ?? "");
   if (command !== undefined) return await command(args.slice(1), IO);
   const invocation = parseConfig(args, IO.env);

@@ -1,6 +1,6 @@
 /** The image, built from the Dockerfile, and containers of it as confined as a cluster has them. */
 import { type Outcome, output, Process, run } from "../harness/child_process.ts";
-import { find, inRoot } from "./tools.ts";
+import { find, inRoot, isFile } from "./tools.ts";
 
 /** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */
 const PODMAN = ["podman", ...(find("runc") ? ["--runtime=runc"] : [])];
@@ -45,14 +45,46 @@ export const WANTS: Record<string, boolean> = {
   "containers that start": await canRun(),
 };
 
-/** Builds the image with no network; layers that are up to date are kept. */
-export async function buildImage(): Promise<void> {
+/** Where `deno task denort --arch arm64` puts the runtime. */
+const ARM64_DENORT = inRoot(`.cache/denort-${Deno.version.deno}-aarch64-unknown-linux-gnu`);
+
+/** What an image for arm64 is built with beside that. */
+export const WANTS_ARM64: Record<string, boolean> = {
+  [`${ARM64_DENORT} (deno task denort --arch arm64)`]: isFile(ARM64_DENORT),
+};
+
+/** Builds from the Dockerfile with no network; layers that are up to date are kept. */
+async function build(image: string, ...options: string[]): Promise<void> {
   const args = [`DENO_VERSION=${denoVersion}`, `COMMIT=${COMMIT}`];
   await output([
-    ...["buildah", "bud", "--layers", "--pull-never", "--network=none", `--tag=${IMAGE}`],
+    ...["buildah", "bud", "--layers", "--pull-never", "--network=none", `--tag=${image}`],
     ...args.map((arg) => `--build-arg=${arg}`),
-    inRoot(""),
+    ...[...options, inRoot("")],
   ], { limitMs: 600_000 });
+}
+
+/** Builds the image for this machine. */
+export async function buildImage(): Promise<void> {
+  await build(IMAGE);
+}
+
+/**
+ * Builds the program of the image for arm64 as BuildKit does on this machine: its `--platform` gives
+ * TARGETARCH, and the first stage stays on this processor. Buildah gives all stages one platform.
+ */
+export async function buildArm64Binary(): Promise<Uint8Array> {
+  const image = `${IMAGE}-arm64`;
+  const inspect = ["image", "inspect", "--format={{.Config.Env}}", `${DENO_IMAGE}:${denoVersion}`];
+  const place = /\bDENORT_BIN=([^ \]]+)/.exec(await output([...PODMAN, ...inspect]))?.[1] ??
+    ARM64_DENORT.replace(inRoot(""), "/src/");
+  const arm64 = ["--build-arg=TARGETARCH=arm64", `--volume=${ARM64_DENORT}:${place}:ro`];
+  await build(image, "--target=build", ...arm64);
+  const folder = (await output([...PODMAN, "image", "mount", image])).trim();
+  try {
+    return await Deno.readFile(`${folder}/src/bin/api-server-proxy`);
+  } finally {
+    await output([...PODMAN, "image", "unmount", image]);
+  }
 }
 
 /** What podman tells of the image. */
