@@ -2,15 +2,26 @@
 import project from "./deno.json" with { type: "json" };
 import { type Config, parseConfig } from "./lib/config/config.ts";
 import { runtimeMistake } from "./lib/runtime.ts";
-import { type Command, EXIT_FAILURE, EXIT_USAGE, type Io } from "./lib/commands/command.ts";
+import {
+  type Command,
+  EXIT_FAILURE,
+  EXIT_SUCCESS,
+  EXIT_USAGE,
+  type Io,
+} from "./lib/commands/command.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
 import { ready } from "./lib/commands/ready.ts";
 import { remap } from "./lib/commands/remap.ts";
-import { serve } from "./lib/serve.ts";
+import { ListenError, serve, type Server } from "./lib/serve.ts";
 import { usage } from "./lib/config/usage.ts";
 
+/** What begins an orderly end; the second one ends the process at once. */
+const END_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** How long the end waits for somebody to take the last log lines. */
 const FLUSH_MS = 1_000;
+/** The process is gone this long after its deadline, whatever a connection or the runtime does. */
+const LATE_MS = 1_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** `deno task compile` puts the commit in front of the program's own arguments. */
 const STAMP = "--stamp=";
@@ -60,30 +71,47 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** Serves until a signal has ended it. */
 async function run(config: Config): Promise<number> {
+  let server: Server | undefined;
+  let firstSignal: Deno.Signal | undefined;
+  let exitCode = EXIT_SUCCESS;
+  // Before anything else: a signal that comes while the proxy starts must not be lost.
+  for (const signal of END_SIGNALS) {
+    Deno.addSignalListener(signal, () => {
+      if (firstSignal === undefined) {
+        firstSignal = signal;
+        if (server !== undefined) shutDown(server);
+      } else {
+        exitCode = EXIT_FAILURE;
+        exitAfter(FLUSH_MS, EXIT_FAILURE);
+        server?.cut();
+      }
+    });
+  }
+  const shutDown = (server: Server) => {
+    server.shutDown(firstSignal);
+    const { shutdownDelayMs, drainTimeoutMs } = config;
+    if (drainTimeoutMs > 0) exitAfter(shutdownDelayMs + drainTimeoutMs + LATE_MS, EXIT_SUCCESS);
+  };
   const sink = createSink(writeStderr);
   const isTerminal = Deno.stderr.isTerminal();
   const logFormat = config.logFormat ?? (isTerminal ? "text" : "json");
   const logColor = isTerminal && !Deno.noColor;
-  let server;
   try {
     server = await serve({ ...config, logFormat, logColor }, project.version, sink.write);
+    if (firstSignal !== undefined) shutDown(server);
+    await server.finished;
   } catch (error) {
-    await sink.flush();
-    console.error((error as Error).message);
-    return EXIT_FAILURE;
-  }
-  let exitCode = 0;
-  const onSignal = () => {
-    if (!server.isShuttingDown) return void server.shutDown();
+    if (!(error instanceof ListenError)) console.error((error as Error).message);
     exitCode = EXIT_FAILURE;
-    server.cut();
-  };
-  Deno.addSignalListener("SIGTERM", onSignal);
-  Deno.addSignalListener("SIGINT", onSignal);
-  await server.finished;
-  // Whoever has stopped reading the log must not keep the process.
+  }
+  // Nobody may be reading the log any more: that must not keep the process.
   await Promise.race([sink.flush(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
   return exitCode;
+}
+
+/** Ends the process then, whatever still holds it. */
+function exitAfter(ms: number, code: number): void {
+  setTimeout(() => Deno.exit(code), Math.min(ms, MAX_TIMER_MS));
 }
 
 if (import.meta.main) {

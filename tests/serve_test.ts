@@ -29,6 +29,13 @@ test("serve() tells where it listens, in the log too", async () => {
     admin: `127.0.0.1:${adminAddress!.port}`,
     workers: 1,
     upstreams: [`127.0.0.1:${upstream.authority.port}`],
+    maxConnections: 4_096,
+    maxConnectionsPerSource: 0,
+    headerTimeoutMs: 10_000,
+    connectTimeoutMs: 4_000,
+    idleTimeoutMs: 4 * 3_600_000,
+    halfCloseTimeoutMs: 60_000,
+    maxTunnelAgeMs: 0,
     version: "0.0.0-test",
   });
 });

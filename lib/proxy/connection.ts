@@ -1,4 +1,5 @@
 /** One client, from its first byte to its log line. */
+import { formatAddress } from "../protocol/address.ts";
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import type { Dial, Dialled } from "./dial.ts";
 import { EarlyBytes } from "./early_bytes.ts";
@@ -25,10 +26,31 @@ export interface ConnectionContext {
   readonly upstreams: Upstreams;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Which of the workers this one is. */
+  readonly worker: number;
   readonly maxTunnelAgeMs: number;
   readonly tunnelLimits: TunnelLimits;
   /** Called each time that a connection has come to its next phase. */
   readonly onPhase: (connection: Connection) => void;
+}
+
+/** A live tunnel, as operators see it. */
+export interface TunnelInfo {
+  readonly id: number;
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly upstream: string;
+  /** Our address towards the upstream: its own log has that port. */
+  readonly local: string;
+  /** When it came up, in ISO 8601. */
+  readonly since: string;
+  /** How long no byte has gone through. */
+  readonly idleMs: number;
+  /** From client to upstream. */
+  readonly bytesUp: number;
+  /** From upstream to client. */
+  readonly bytesDown: number;
+  readonly worker: number;
 }
 
 /** Where a connection stands. */
@@ -71,6 +93,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   readonly #id: number;
   readonly #client: Deno.TcpConn;
   readonly #context: ConnectionContext;
+  readonly #sourcePort: number;
   readonly #maxAgeMs: number;
   #dial: Dial | undefined;
   #phase: Phase = "head";
@@ -79,6 +102,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   readonly #early: EarlyBytes;
   #authority: Authority | undefined;
   #upstream: Authority | undefined;
+  #local = "";
   #connectMs = 0;
   #tunnel: Tunnel | undefined;
 
@@ -87,6 +111,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#client = client;
     this.#early = new EarlyBytes(client);
     this.source = source;
+    this.#sourcePort = (client.remoteAddr as Deno.NetAddr).port;
     this.#context = context;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
   }
@@ -134,6 +159,24 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     } else if (this.#phase === "refused" && phaseMs >= LINGER_MS) {
       this.#enter("closed");
     }
+  }
+
+  /** What operators see of it while its tunnel is up. */
+  describe(nowMs: number): TunnelInfo | undefined {
+    if (this.#phase !== "tunnel") return undefined;
+    const tunnel = this.#tunnel!;
+    return {
+      id: this.#id,
+      source: this.source,
+      sourcePort: this.#sourcePort,
+      upstream: formatAuthority(this.#upstream!),
+      local: this.#local,
+      since: new Date(Date.now() - (nowMs - this.#phaseSinceMs)).toISOString(),
+      idleMs: Math.round(tunnel.quietMs(nowMs)),
+      bytesUp: tunnel.bytesUp,
+      bytesDown: tunnel.bytesDown,
+      worker: this.#context.worker,
+    };
   }
 
   /** Closes a tunnel through which nothing goes just now, and says whether it did. */
@@ -210,10 +253,11 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     const { metrics } = this.#context;
     this.#dial = undefined;
     this.#upstream = candidate.authority;
+    this.#local = formatAddress(conn.localAddr as Deno.NetAddr);
     this.#connectMs = performance.now() - this.#phaseSinceMs;
     this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
     this.#enter("tunnel");
-    metrics.addLabelled("requests_total", "200", 1);
+    metrics.add("requests_total", 1, "200");
     metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
     metrics.add("tunnels_active", 1);
     this.#tunnel.start({ answer: ESTABLISHED, ...this.#early.handOver(headBytes) });
@@ -222,7 +266,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   /** For its tunnel. */
   onBytes(from: Side, count: number): void {
     const direction = from === "client" ? "up" : "down";
-    this.#context.metrics.addLabelled("tunnel_bytes_total", direction, count);
+    this.#context.metrics.add("tunnel_bytes_total", count, direction);
   }
 
   /** For its tunnel. */
@@ -256,8 +300,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     const refusal = error instanceof Refusal ? error : new Refusal("internal_error");
     const { status, error: type, level } = REFUSALS[refusal.kind];
     this.#enter("refused");
-    this.#context.metrics.addLabelled("requests_total", String(status), 1);
-    this.#context.metrics.addLabelled("refusals_total", type, 1);
+    this.#context.metrics.add("requests_total", 1, String(status));
+    this.#context.metrics.add("refusals_total", 1, type);
     this.#context.log(level, "refused", {
       ...this.#logFields(),
       status,

@@ -2,31 +2,30 @@
 import { Admission } from "./admission.ts";
 import { normalAddress } from "../protocol/address.ts";
 import type { Config } from "../config/config.ts";
-import { Connection, type ConnectionContext } from "./connection.ts";
+import { Connection, type ConnectionContext, type TunnelInfo } from "./connection.ts";
 import { delay } from "../telemetry/delay.ts";
 import { LinkedList } from "./linked_list.ts";
+import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
-import { sharedClockMs, type SharedMemory } from "./shared_memory.ts";
-import { isReset, isSameListener, onHost } from "./sockets.ts";
+import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_memory.ts";
+import { isReset, isSameListener, listenOn } from "./sockets.ts";
 import { Upstreams } from "./upstreams.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
 const DRAIN_SPREAD = 0.8;
 /** The pause after a failed accept is doubled from the first to the last of these. */
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
-/** Timeouts are kept to within a quarter of them, and to within this. */
-export const MAX_TICK_INTERVAL_MS = 250;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
 /** After so many turns of the event loop, of a millisecond each, all that was ready has been read. */
 const READ_TURNS = 4;
+/** A tick that comes this late judges nobody; the next one does. */
+const STANDSTILL_MS = 1_000;
 /** How long refused clients may still read when nobody else is left in a drain. */
 const LAST_LINGER_MS = 1_000;
-/** Connections that the kernel may hold until they are accepted. */
-const ACCEPT_BACKLOG = 1_024;
 
 /** What has become of the clients when it ended. */
 export interface Drained {
@@ -53,13 +52,14 @@ export class Proxy {
   readonly finished: Promise<Drained>;
   readonly #config: Config;
   readonly #log: Log;
-  readonly #listener: Deno.TcpListener;
+  readonly #listeners: readonly Deno.TcpListener[];
   readonly #policy: Policy;
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
   readonly #shared: SharedMemory;
   readonly #worker: number;
   readonly #metrics: Metrics;
+  readonly #lag: LoopLag;
   readonly #tickIntervalMs: number;
   readonly #tickTimer: ReturnType<typeof setInterval>;
   /** Those that were admitted and whose request is not complete. */
@@ -80,6 +80,7 @@ export class Proxy {
   #isShuttingDown = false;
   #drain: Drain | undefined;
   #lastTickMs = performance.now();
+  #isCatchingUp = false;
 
   /**
    * @param worker Which of those that share the memory this one is.
@@ -90,15 +91,10 @@ export class Proxy {
     this.#log = log;
     this.#shared = shared;
     this.#worker = worker;
-    this.#metrics = new Metrics(shared.metrics[worker]);
-    this.#listener = onHost(config.host, (hostname) =>
-      Deno.listen({
-        hostname,
-        port: config.port,
-        reusePort: shared.metrics.length > 1,
-        tcpBacklog: ACCEPT_BACKLOG,
-      }));
-    this.address = this.#listener.addr as Deno.NetAddr;
+    this.#metrics = new Metrics(layoutFor(config), shared.metrics[worker]);
+    const { host, port } = config;
+    this.#listeners = listenOn({ host, port, reusePort: shared.metrics.length > 1 });
+    this.address = this.#listeners[0]!.addr as Deno.NetAddr;
     this.finished = this.#finish.promise;
     this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
     this.#admission = new Admission(config, shared, worker);
@@ -120,12 +116,14 @@ export class Proxy {
       upstreams,
       log,
       metrics: this.#metrics,
+      worker,
       onPhase: (connection) => this.#onPhase(connection),
     };
     this.#tickIntervalMs = tickIntervalMs(config);
-    shared.lastTickMs[worker] = sharedClockMs();
+    Atomics.add(shared.ticks, worker, 1);
     this.#tickTimer = setInterval(() => this.#tick(performance.now()), this.#tickIntervalMs);
-    void this.#accept();
+    this.#lag = new LoopLag((seconds) => this.#metrics.set("event_loop_lag_seconds", seconds));
+    for (const listener of this.#listeners) void this.#accept(listener);
   }
 
   /** Whether it has been told to end. */
@@ -144,6 +142,12 @@ export class Proxy {
     this.#startDrain();
   }
 
+  /** The live tunnels of this worker. */
+  listTunnels(): TunnelInfo[] {
+    const nowMs = performance.now();
+    return [...this.#served].flatMap((connection) => connection.describe(nowMs) ?? []);
+  }
+
   /** Takes no new clients and ends all connections at once. */
   cut(end: "drain" | "error" = "drain"): void {
     this.#isShuttingDown = true;
@@ -159,7 +163,7 @@ export class Proxy {
       cut: 0,
     };
     this.#listenerClosed.abort();
-    this.#listener.close();
+    for (const listener of this.#listeners) listener.close();
     for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
     this.#finishIfDone();
     return this.#drain;
@@ -170,12 +174,12 @@ export class Proxy {
     this.#forEach((connection) => connection.cut(end));
   }
 
-  async #accept(): Promise<void> {
+  async #accept(listener: Deno.TcpListener): Promise<void> {
     let pauseMs = 0;
     for (;;) {
       try {
         if (this.#wouldEvictUnread()) await this.#waitForReads();
-        this.#start(await this.#listener.accept());
+        this.#start(await listener.accept());
         pauseMs = 0;
       } catch (error) {
         if (this.#listenerClosed.signal.aborted) return;
@@ -262,10 +266,13 @@ export class Proxy {
   }
 
   #tick(nowMs: number): void {
-    const lagMs = Math.max(0, nowMs - this.#lastTickMs - this.#tickIntervalMs);
+    const lateMs = Math.max(0, nowMs - this.#lastTickMs - this.#tickIntervalMs);
     this.#lastTickMs = nowMs;
-    this.#metrics.set("event_loop_lag_seconds", lagMs / 1_000);
-    this.#shared.lastTickMs[this.#worker] = sharedClockMs();
+    this.#lag.add(lateMs);
+    Atomics.add(this.#shared.ticks, this.#worker, 1);
+    // The process stood still, and what came meanwhile has not been read: nobody is late yet.
+    this.#isCatchingUp = !this.#isCatchingUp && lateMs >= STANDSTILL_MS;
+    if (this.#isCatchingUp) return;
     this.#forEach((connection) => connection.tick(nowMs));
     if (this.#drain !== undefined) this.#tickDrain(this.#drain, nowMs);
   }
@@ -292,13 +299,14 @@ export class Proxy {
   #finishIfDone(): void {
     if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
     clearInterval(this.#tickTimer);
+    this.#lag.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;
     const durationMs = Math.round(performance.now() - sinceMs);
     this.#finish.resolve({ durationMs, connections, closedQuiet, cut });
   }
 }
 
-/** A quarter of the shortest timeout that connections are checked for. */
+/** A quarter of the shortest timeout: timeouts are kept to within that, and to within the longest tick. */
 function tickIntervalMs(config: Config): number {
   const timeoutsMs = [
     config.headerTimeoutMs,

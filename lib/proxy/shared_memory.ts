@@ -1,5 +1,7 @@
 /** Memory that every worker of a proxy sees: what is counted over all of them. */
-import { CELLS, Metrics } from "../telemetry/metrics.ts";
+import type { Config } from "../config/config.ts";
+import { formatAuthority } from "../protocol/authority.ts";
+import { Metrics, MetricsLayout } from "../telemetry/metrics.ts";
 
 /** One entry a worker, but for ids and upstreams. It can be sent to a worker, and is the same there. */
 export interface SharedMemory {
@@ -7,43 +9,46 @@ export interface SharedMemory {
   readonly lastId: Uint32Array;
   /** Clients being served: the total, then by a hash of their source. */
   readonly served: readonly Int32Array[];
-  /** {@linkcode CELLS} numbers each. */
+  /** The cells of each worker's metrics. */
   readonly metrics: readonly Float64Array[];
-  /** When each worker last looked after its connections: {@linkcode sharedClockMs}; 0: it is not there. */
-  readonly lastTickMs: Float64Array;
+  /** Each worker adds 1 every {@linkcode MAX_TICK_INTERVAL_MS} or sooner; 0: it is not there. */
+  readonly ticks: Uint32Array;
   /** What probes have found, one entry an upstream: see probe.ts. */
   readonly upstreamStates: Int32Array;
 }
 
+/** What the size of the memory depends on. */
+type SharedConfig = Pick<Config, "upstreams" | "maxConnectionsPerSource">;
+
+/** The longest time between two ticks of a worker that is not blocked. */
+export const MAX_TICK_INTERVAL_MS = 250;
 /** Room for the sources of a worker. Memory is paid for where it is touched. */
 const SOURCE_SLOTS = 2 ** 20;
 
-/** Makes the memory, all zero. Slots for sources cost nothing where they are not limited. */
-export function allocateShared(
-  workers: number,
-  upstreams: number,
-  limitsSources: boolean,
-): SharedMemory {
+/** Makes the memory for that many workers, all zero. */
+export function allocateShared(config: SharedConfig, workers: number): SharedMemory {
+  const limitsSources = config.maxConnectionsPerSource > 0;
+  const { cellCount } = layoutFor(config);
   const ints = (count: number) => new Int32Array(new SharedArrayBuffer(count * 4));
   const floats = (count: number) => new Float64Array(new SharedArrayBuffer(count * 8));
   const each = <T>(make: () => T) => Array.from({ length: workers }, make);
   return {
     lastId: new Uint32Array(new SharedArrayBuffer(4)),
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
-    metrics: each(() => floats(CELLS)),
-    lastTickMs: floats(workers),
-    upstreamStates: ints(upstreams),
+    metrics: each(() => floats(cellCount)),
+    ticks: new Uint32Array(new SharedArrayBuffer(workers * 4)),
+    upstreamStates: ints(config.upstreams.length),
   };
 }
 
-/** Milliseconds on a clock that is the same in all workers. */
-export function sharedClockMs(): number {
-  return performance.timeOrigin + performance.now();
+/** Where the cells of the metrics are under that configuration: the same in each isolate. */
+export function layoutFor({ upstreams }: Pick<Config, "upstreams">): MetricsLayout {
+  return new MetricsLayout({ upstream: upstreams.map(formatAuthority) });
 }
 
 /** Forgets what a worker that is gone was doing; what it had done counts on. */
-export function forgetWorker(shared: SharedMemory, worker: number): void {
+export function forgetWorker(shared: SharedMemory, layout: MetricsLayout, worker: number): void {
   shared.served[worker]!.fill(0);
-  shared.lastTickMs[worker] = 0;
-  new Metrics(shared.metrics[worker]).resetGauges();
+  shared.ticks[worker] = 0;
+  new Metrics(layout, shared.metrics[worker]).resetGauges();
 }

@@ -22,19 +22,65 @@ export function isReset(error: unknown): boolean {
     error instanceof Deno.errors.NotConnected;
 }
 
+/** There is no listening on an address. */
+export class CannotListen extends Error {}
+
+/** Connections that the kernel may hold until they are accepted. */
+const ACCEPT_BACKLOG = 1_024;
+
 /**
- * Listens on every address if no host is given: IPv6 and IPv4, or IPv4 alone
- * where the machine has no IPv6.
+ * Listens on an address, or on every one if no host is given: IPv6 and IPv4, or IPv4 alone where
+ * the machine has no IPv6. On most machines one socket takes both; where `net.ipv6.bindv6only` is
+ * set, it takes two.
  *
- * @throws What `listen` throws.
+ * @param reusePort Whether workers of this process share the port.
+ * @returns The sockets, all on the same port.
+ * @throws {CannotListen} Saying why.
  */
-export function onHost<T>(host: string | undefined, listen: (hostname: string) => T): T {
-  if (host !== undefined) return listen(host);
+export function listenOn(
+  options: { host: string | undefined; port: number; reusePort?: boolean },
+): Deno.TcpListener[] {
   try {
-    return listen("::");
+    return listenOnAll(options);
+  } catch (error) {
+    throw new CannotListen((error as Error).message);
+  }
+}
+
+function listenOnAll(
+  { host, port, reusePort = false }: {
+    host: string | undefined;
+    port: number;
+    reusePort?: boolean;
+  },
+): Deno.TcpListener[] {
+  const listen = (hostname: string, port: number) =>
+    Deno.listen({ hostname, port, reusePort, tcpBacklog: ACCEPT_BACKLOG });
+  if (host !== undefined) return [listen(host, port)];
+  let all: Deno.TcpListener;
+  try {
+    all = listen("::", port);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) throw error;
-    return listen("0.0.0.0");
+    return [listen("0.0.0.0", port)];
+  }
+  if (!isV6Only()) return [all];
+  try {
+    return [all, listen("0.0.0.0", (all.addr as Deno.NetAddr).port)];
+  } catch (error) {
+    all.close();
+    throw error;
+  }
+}
+
+/** Whether a socket on :: leaves IPv4 to others: then the same port is still free there. */
+function isV6Only(): boolean {
+  using all = Deno.listen({ hostname: "::", port: 0 });
+  try {
+    Deno.listen({ hostname: "0.0.0.0", port: (all.addr as Deno.NetAddr).port }).close();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,115 +1,78 @@
-/** Health and metrics over HTTP, for kubelets, scrapers and people. */
-
-import { delay } from "./delay.ts";
-import type { Log } from "./log.ts";
+/** Health, metrics and live tunnels over HTTP, for kubelets, scrapers and people. */
+import { type HttpRequest, type HttpResponse, HttpServer, plain } from "./http_server.ts";
 
 /** Something that can be in order or not. */
 export interface Check {
   readonly name: string;
   /** Why it is not in order, or `undefined`. */
   readonly failure: () => string | undefined;
-  /** Told by name and under `?verbose`, but readiness does not hang on it. */
+  /** Reported by name and under `?verbose`, but readiness does not depend on it. */
   readonly informative?: true;
 }
 
-/** What the admin server tells. */
+/** What the admin server reports. */
 export interface AdminOptions {
-  readonly hostname: string;
-  readonly port: number;
   /** What `/readyz` looks at. `/livez` says no more than that there is an answer. */
   readonly checks: readonly Check[];
   /** The metrics in the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
-  readonly log: Log;
+  /** The live tunnels as JSON. */
+  readonly tunnels: () => Promise<string>;
 }
 
 const PING: Check = { name: "ping", failure: () => undefined };
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
-/** A running admin server. */
-export interface Admin {
-  /** Where it listens. */
-  readonly address: Deno.NetAddr;
-  /** Ends it at once, whatever scrapers are doing. */
-  close(): Promise<void>;
-}
-
-/** The pause before it listens again after a failure. */
-const RESTART_PAUSE_MS = 1_000;
+const IS_LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
 
 /**
- * Serves `/livez`, `/readyz` and `/metrics` in the way of the API server's own,
- * with `?verbose` and single checks such as `/readyz/upstream`. `Deno.serve`
- * gives up when no descriptor is left for a connection: then it is started
- * again, and the proxy goes on meanwhile.
+ * Serves `/livez`, `/readyz` and `/metrics` in the way of the API server's own, with `?verbose` and
+ * single checks such as `/readyz/upstream`, and `/tunnels` for clients on the same machine.
  *
- * @throws The error of `Deno.listen`, the first time.
+ * @param listeners Belong to the server from then on.
  */
-export function startAdmin(options: AdminOptions): Admin {
-  const stop = new AbortController();
-  let server = serve(options, stop.signal);
-  const { addr: address } = server;
-  async function supervise(): Promise<void> {
-    while (!stop.signal.aborted) {
-      try {
-        await server.finished;
-      } catch (error) {
-        options.log("warn", "admin server failed", { error: String(error) });
-        server = await serveAgain();
-      }
-    }
-  }
-  async function serveAgain(): Promise<typeof server> {
-    for (;;) {
-      await delay(RESTART_PAUSE_MS, stop.signal);
-      if (stop.signal.aborted) return server;
-      try {
-        return serve({ ...options, port: address.port }, stop.signal);
-      } catch {
-        // There is still no descriptor.
-      }
-    }
-  }
-  const supervised = supervise();
-  return {
-    address,
-    async close() {
-      // Not shutdown(): that waits for who sends half a request or does not read the answer.
-      stop.abort();
-      await supervised;
-    },
-  };
-}
-
-function serve(options: AdminOptions, signal: AbortSignal): Deno.HttpServer<Deno.NetAddr> {
-  const { hostname, port } = options;
-  return Deno.serve({
-    hostname,
-    port,
-    signal,
-    onListen: () => {},
-    // Deno's own handler prints to standard error, past the log.
-    onError: (error) => text(500, `failed: ${(error as Error).message}\n`),
-  }, (request) => answer(request, options));
-}
-
-async function answer(request: Request, { checks, metrics }: AdminOptions): Promise<Response> {
-  // A Host that makes no URL is none of our business: only what comes after it counts.
-  const [, path = "", query = ""] = /^\w+:\/\/[^/?]*([^?#]*)(\?[^#]*)?/.exec(request.url) ?? [];
-  const [, root = "", name, ...rest] = path.split("/");
+export function startAdmin(
+  listeners: readonly Deno.TcpListener[],
+  { checks, ...reports }: AdminOptions,
+): HttpServer {
   const known = new Map([["livez", [PING]], ["readyz", [PING, ...checks]]]);
-  const isMetrics = path === "/metrics";
-  const asked = rest.length > 0
-    ? []
-    : known.get(root)?.filter((check) => name === undefined || check.name === name) ?? [];
-  if (!isMetrics && asked.length === 0) {
-    return text(404, "not found: there are /livez, /readyz and /metrics\n");
+  const metrics = oneAtATime(reports.metrics), tunnels = oneAtATime(reports.tunnels);
+  return new HttpServer(listeners, async (request) => {
+    const { method, path, source } = request;
+    const answer = path === "/metrics"
+      ? async () => plain(200, await metrics(), { "Content-Type": METRICS_TYPE })
+      : path === "/tunnels"
+      ? async () => {
+        if (!IS_LOOPBACK.test(source)) return plain(403, "only for clients on this machine\n");
+        return plain(200, await tunnels(), { "Content-Type": "application/json" });
+      }
+      : healthAt(request, known);
+    if (answer === undefined) {
+      return plain(404, "not found: there are /livez, /readyz, /metrics and /tunnels\n");
+    }
+    if (method !== "GET" && method !== "HEAD") {
+      return plain(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });
+    }
+    return await answer();
+  });
+}
+
+/** Clients that ask at once share one report: however many there are, there is work for one. */
+function oneAtATime(report: () => Promise<string>): () => Promise<string> {
+  let underWay: Promise<string> | undefined;
+  return () => underWay ??= report().finally(() => underWay = undefined);
+}
+
+/** How to answer a path of the form `/livez`, `/readyz` or `/readyz/CHECK`; else `undefined`. */
+function healthAt(
+  { path, query }: HttpRequest,
+  known: ReadonlyMap<string, readonly Check[]>,
+): (() => HttpResponse) | undefined {
+  const [empty, root = "", name, ...rest] = path.split("/");
+  const asked = known.get(root)?.filter((check) => name === undefined || check.name === name);
+  if (asked === undefined || asked.length === 0 || empty !== "" || rest.length > 0) {
+    return undefined;
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return text(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });
-  }
-  if (isMetrics) return text(200, await metrics(), { "Content-Type": METRICS_TYPE });
-  return health(root, asked, name !== undefined, new URLSearchParams(query).has("verbose"));
+  return () => health(root, asked, name !== undefined, query.has("verbose"));
 }
 
 /** One check that is asked for by name counts, even if it is informative. */
@@ -118,7 +81,7 @@ function health(
   asked: readonly Check[],
   byName: boolean,
   verbose: boolean,
-): Response {
+): HttpResponse {
   const results = asked.map((check) => ({ ...check, why: check.failure() }));
   const passed = results.every(({ why, informative }) =>
     why === undefined || (informative && !byName)
@@ -128,18 +91,6 @@ function health(
     (informative && !byName ? " (does not count)" : "") + "\n"
   );
   const summary = `${root} check ${passed ? "passed" : "failed"}\n`;
-  if (passed) return text(200, verbose ? lines.join("") + summary : "ok");
-  return text(503, lines.join("") + summary);
-}
-
-function text(status: number, body: string, headers: Record<string, string> = {}): Response {
-  return new Response(body, {
-    status,
-    headers: {
-      "Content-Type": "text/plain; charset=utf-8",
-      "Cache-Control": "no-cache, no-store",
-      "X-Content-Type-Options": "nosniff",
-      ...headers,
-    },
-  });
+  if (passed) return plain(200, verbose ? lines.join("") + summary : "ok");
+  return plain(503, lines.join("") + summary);
 }

@@ -1,9 +1,8 @@
 /**
- * What is counted, under which name, and how Prometheus wants it told
- * (text format 0.0.4). Every number has a cell in one array of numbers: a
- * worker writes its own array, and who reports adds the arrays up. In shared
- * memory that takes no message, so a worker that does not answer cannot keep
- * the report waiting.
+ * Every metric: its name, what it counts, and how Prometheus wants it written
+ * (text format 0.0.4). What workers count has cells in one array of numbers
+ * each; the report adds the arrays up. In shared memory that takes no message,
+ * so a worker that does not answer cannot keep the report waiting.
  */
 import { REFUSALS } from "../protocol/refusal.ts";
 
@@ -12,11 +11,19 @@ type MetricType = "counter" | "gauge" | "histogram";
 /** How the cells of several workers become one value. */
 type Merge = "sum" | "max";
 
+/** Label values that the configuration gives: closed sets, too. */
+export interface LabelSets {
+  readonly upstream: readonly string[];
+}
+
+/** All values that a label can have: a closed set, never what a client sent. */
+type LabelValues = readonly string[] | "configured";
+
 interface MetricSpec {
   readonly type: MetricType;
   readonly help: string;
-  /** All label values that can occur: a closed set, never what a client sent. */
-  readonly labels?: { readonly name: string; readonly values: readonly string[] };
+  /** In the order in which {@linkcode Metrics.add} takes their values; two at most. */
+  readonly labels?: Readonly<Record<string, LabelValues>>;
   /** Upper bounds of a histogram. */
   readonly buckets?: readonly number[];
   readonly merge?: Merge;
@@ -38,24 +45,25 @@ const TUNNEL_BUCKETS_SECONDS = [
 const CODES = [...new Set([200, ...Object.values(REFUSALS).map(({ status }) => status)])];
 const ERRORS = [...new Set(Object.values(REFUSALS).map(({ error }) => error))];
 
-const SPECS = {
+/** What workers count, without the prefix. */
+const COUNTED = {
   connections_total: { type: "counter", help: "Client connections accepted." },
   connections_active: { type: "gauge", help: "Client connections being served." },
   requests_total: {
     type: "counter",
     help: "Requests answered, by status.",
-    labels: { name: "code", values: CODES.map(String) },
+    labels: { code: CODES.map(String) },
   },
   refusals_total: {
     type: "counter",
     help: "Requests refused, by the error type of RFC 9209.",
-    labels: { name: "error", values: ERRORS },
+    labels: { error: ERRORS },
   },
   tunnels_active: { type: "gauge", help: "Tunnels that are up." },
   tunnel_bytes_total: {
     type: "counter",
     help: "Bytes carried: up is from client to API server.",
-    labels: { name: "direction", values: ["up", "down"] },
+    labels: { direction: ["up", "down"] },
   },
   connect_duration_seconds: {
     type: "histogram",
@@ -75,122 +83,193 @@ const SPECS = {
   },
 } as const satisfies Record<string, MetricSpec>;
 
-type MetricName = keyof typeof SPECS;
-type LabelOf<N extends MetricName> = (typeof SPECS)[N] extends
-  { labels: { values: readonly (infer V)[] } } ? V : never;
+/** What is known when the report is made, with full names: the `process_*` ones are Prometheus's own. */
+const READ = {
+  api_server_proxy_upstream_up: { type: "gauge", help: "Whether the API server can be reached." },
+  api_server_proxy_draining: { type: "gauge", help: "Whether the proxy is shutting down." },
+  api_server_proxy_workers: { type: "gauge", help: "Event loops that share the port." },
+  api_server_proxy_worker_restarts_total: {
+    type: "counter",
+    help: "Workers that have died and were started again.",
+  },
+  api_server_proxy_build_info: { type: "gauge", help: "What is running." },
+  process_cpu_seconds_total: { type: "counter", help: "CPU time, user and system." },
+  process_resident_memory_bytes: { type: "gauge", help: "Resident memory." },
+  process_start_time_seconds: {
+    type: "gauge",
+    help: "When the process began, in seconds since the epoch.",
+  },
+} as const satisfies Record<string, Pick<MetricSpec, "type" | "help">>;
 
-/** Where each metric's cells begin. A histogram has one a bucket, then +Inf, then the sum. */
-const FIRST_CELL = {} as Record<MetricName, number>;
-let cellCount = 0;
-for (const [name, spec] of Object.entries<MetricSpec>(SPECS)) {
-  FIRST_CELL[name as MetricName] = cellCount;
-  cellCount += spec.buckets === undefined
-    ? spec.labels?.values.length ?? 1
-    : spec.buckets.length + 2;
+type MetricName = keyof typeof COUNTED;
+
+/** The value of a metric that is read when the report is made: one, or one for each set of labels. */
+export type Reading =
+  | number
+  | readonly { labels: Readonly<Record<string, string>>; value: number }[];
+
+/** A value for each metric that is read. */
+export type Readings = Readonly<Record<keyof typeof READ, Reading>>;
+
+/** Where the cells of one metric are: a run of `stride` cells for each combination of labels. */
+interface Place {
+  readonly first: number;
+  readonly stride: number;
+  readonly labels: readonly { name: string; values: readonly string[] }[];
 }
 
-/** How many numbers one worker needs. */
-export const CELLS = cellCount;
+/** Where each metric's cells are. The same sets of labels give the same layout. */
+export class MetricsLayout {
+  readonly places: Readonly<Record<MetricName, Place>>;
+  /** How many numbers one worker needs. */
+  readonly cellCount: number;
+
+  constructor(sets: LabelSets) {
+    const places = {} as Record<MetricName, Place>;
+    let first = 0;
+    for (const [name, spec] of Object.entries<MetricSpec>(COUNTED)) {
+      const labels = Object.entries(spec.labels ?? {}).map(([label, values]) => ({
+        name: label,
+        values: values === "configured" ? sets[label as keyof LabelSets] : values,
+      }));
+      // A histogram has one cell a bucket, then +Inf, then the sum.
+      const stride = spec.buckets === undefined ? 1 : spec.buckets.length + 2;
+      places[name as MetricName] = { first, stride, labels };
+      first += stride * labels.reduce((count, { values }) => count * values.length, 1);
+    }
+    this.places = places;
+    this.cellCount = first;
+  }
+}
 
 /** The numbers of one worker. */
 export class Metrics {
-  readonly #cells: Float64Array;
+  readonly cells: Float64Array;
+  readonly layout: MetricsLayout;
 
-  /** @param cells {@linkcode CELLS} numbers, in shared memory if another thread is to read them. */
-  constructor(cells: Float64Array = new Float64Array(CELLS)) {
-    this.#cells = cells;
+  /** @param cells As many as the layout says, in shared memory if another thread is to read them. */
+  constructor(layout: MetricsLayout, cells: Float64Array = new Float64Array(layout.cellCount)) {
+    this.layout = layout;
+    this.cells = cells;
   }
 
-  get cells(): Float64Array {
-    return this.#cells;
+  /** Adds to a counter or a gauge. The values of its labels come in the order of the table. */
+  add(name: MetricName, amount: number, label?: string, secondLabel?: string): void {
+    this.cells[this.#cell(name, label, secondLabel)]! += amount;
   }
 
-  /** Adds to a counter or a gauge. */
-  add(name: MetricName, amount: number): void {
-    this.#cells[FIRST_CELL[name]]! += amount;
+  /** The value of a counter or a gauge without labels. */
+  get(name: MetricName): number {
+    return this.cells[this.#cell(name)]!;
   }
 
   /** Sets a gauge. */
   set(name: MetricName, value: number): void {
-    this.#cells[FIRST_CELL[name]] = value;
-  }
-
-  /** Adds to one of the values of a metric's label. */
-  addLabelled<N extends MetricName>(name: N, label: LabelOf<N> & string, amount: number): void {
-    const { labels }: MetricSpec = SPECS[name];
-    this.#cells[FIRST_CELL[name] + labels!.values.indexOf(label)]! += amount;
+    this.cells[this.#cell(name)] = value;
   }
 
   /** Counts a duration in a histogram. */
-  observe(name: MetricName, seconds: number): void {
-    const buckets = (SPECS[name] as MetricSpec).buckets!;
+  observe(name: MetricName, seconds: number, label?: string): void {
+    const buckets = (COUNTED[name] as MetricSpec).buckets!;
     let at = 0;
     while (at < buckets.length && seconds > buckets[at]!) at++;
-    const first = FIRST_CELL[name];
-    this.#cells[first + at]! += 1;
-    this.#cells[first + buckets.length + 1]! += seconds;
+    const first = this.#cell(name, label);
+    this.cells[first + at]! += 1;
+    this.cells[first + buckets.length + 1]! += seconds;
   }
 
   /** Forgets what a worker that is gone was doing; what it had done counts on. */
   resetGauges(): void {
-    for (const [name, { type }] of Object.entries<MetricSpec>(SPECS)) {
-      if (type === "gauge") this.set(name as MetricName, 0);
+    for (const [name, { type }] of Object.entries<MetricSpec>(COUNTED)) {
+      if (type !== "gauge") continue;
+      const { first, stride, labels } = this.layout.places[name as MetricName];
+      const count = labels.reduce((count, { values }) => count * values.length, stride);
+      this.cells.fill(0, first, first + count);
     }
+  }
+
+  /** @throws {RangeError} When a label is missing, or has a value that is not in its set. */
+  #cell(name: MetricName, label?: string, secondLabel?: string): number {
+    const { first, stride, labels } = this.layout.places[name];
+    if (labels.length === 0) return first;
+    let index = labels[0]!.values.indexOf(label!);
+    if (labels.length > 1) {
+      const { values } = labels[1]!;
+      const second = values.indexOf(secondLabel!);
+      index = second < 0 || index < 0 ? -1 : index * values.length + second;
+    }
+    if (index < 0) throw new RangeError(`no cell of ${name} for ${label} ${secondLabel ?? ""}`);
+    return first + index * stride;
   }
 }
 
-/** A metric that has no cell: its value is known when the report is made. */
-export interface Reading {
-  /** With its prefix. */
-  readonly name: string;
-  readonly type: "counter" | "gauge";
-  readonly help: string;
-  readonly samples: readonly { labels?: Readonly<Record<string, string>>; value: number }[];
-}
-
-/** The report: all workers as one, and the readings behind. */
-export function reportMetrics(workers: readonly Metrics[], readings: readonly Reading[]): string {
-  const cell = (at: number, merge: Merge) => {
-    const values = workers.map(({ cells }) => cells[at]!);
-    return merge === "max" ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
-  };
+/** The report: all that was counted as one, then what was read. */
+export function reportMetrics(counted: readonly Metrics[], readings: Readings): string {
   const lines: string[] = [];
-  const head = (name: string, type: MetricType, help: string) =>
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-  for (const [name, spec] of Object.entries<MetricSpec>(SPECS)) {
-    const first = FIRST_CELL[name as MetricName];
-    const fullName = PREFIX + name;
-    head(fullName, spec.type, spec.help);
-    if (spec.buckets !== undefined) {
-      lines.push(...histogramLines(fullName, spec.buckets, (at) => cell(first + at, "sum")));
-      continue;
-    }
-    const { name: label, values } = spec.labels ?? { name: "", values: [""] };
-    values.forEach((value, at) => {
-      const sample = cell(first + at, spec.merge ?? "sum");
-      lines.push(`${fullName}${labelText(label === "" ? {} : { [label]: value })} ${sample}`);
-    });
+  for (const [name, spec] of Object.entries<MetricSpec>(COUNTED)) {
+    lines.push(
+      ...headLines(PREFIX + name, spec),
+      ...countedLines(name as MetricName, spec, counted),
+    );
   }
-  for (const { name, type, help, samples } of readings) {
-    head(name, type, help);
-    for (const { labels = {}, value } of samples) {
-      lines.push(`${name}${labelText(labels)} ${value}`);
-    }
+  for (const [name, spec] of Object.entries(READ)) {
+    const reading = readings[name as keyof typeof READ];
+    const samples = typeof reading === "number" ? [{ labels: {}, value: reading }] : reading;
+    lines.push(
+      ...headLines(name, spec),
+      ...samples.map(({ labels, value }) => `${name}${labelText(labels)} ${value}`),
+    );
   }
   return lines.join("\n") + "\n";
 }
 
+function headLines(name: string, { type, help }: Pick<MetricSpec, "type" | "help">): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}
+
+function countedLines(
+  name: MetricName,
+  { buckets, merge }: MetricSpec,
+  counted: readonly Metrics[],
+): string[] {
+  const { first, stride, labels } = counted[0]!.layout.places[name];
+  const value = (cell: number) => {
+    const values = counted.map(({ cells }) => cells[cell]!);
+    return merge === "max" ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
+  };
+  return combinations(labels).flatMap((combination, index) => {
+    const at = first + index * stride;
+    return buckets === undefined
+      ? [`${PREFIX}${name}${labelText(combination)} ${value(at)}`]
+      : histogramLines(PREFIX + name, combination, buckets, (offset) => value(at + offset));
+  });
+}
+
+/** Every combination of label values, the last label's changing first. */
+function combinations(labels: Place["labels"]): Readonly<Record<string, string>>[] {
+  return labels.reduce<Readonly<Record<string, string>>[]>(
+    (sets, { name, values }) =>
+      sets.flatMap((set) => values.map((value) => ({ ...set, [name]: value }))),
+    [{}],
+  );
+}
+
 function histogramLines(
   name: string,
+  labels: Readonly<Record<string, string>>,
   bounds: readonly number[],
   cell: (at: number) => number,
 ): string[] {
   let count = 0;
-  const lines = [...bounds.map(String), "+Inf"].map((bound, at) => {
+  const lines = [...bounds.map(String), "+Inf"].map((le, at) => {
     count += cell(at);
-    return `${name}_bucket{le="${bound}"} ${count}`;
+    return `${name}_bucket${labelText({ ...labels, le })} ${count}`;
   });
-  return [...lines, `${name}_sum ${cell(bounds.length + 1)}`, `${name}_count ${count}`];
+  return [
+    ...lines,
+    `${name}_sum${labelText(labels)} ${cell(bounds.length + 1)}`,
+    `${name}_count${labelText(labels)} ${count}`,
+  ];
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

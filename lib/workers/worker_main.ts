@@ -3,9 +3,10 @@
 import type { Config } from "../config/config.ts";
 import { createLog, createSink } from "../telemetry/log.ts";
 import { type Drained, Proxy } from "../proxy/proxy.ts";
+import type { TunnelInfo } from "../proxy/connection.ts";
 import type { SharedMemory } from "../proxy/shared_memory.ts";
 
-/** What a worker is told. */
+/** From the supervisor to a worker. */
 export type ToWorker =
   | {
     readonly kind: "start";
@@ -13,20 +14,21 @@ export type ToWorker =
     readonly shared: SharedMemory;
     readonly worker: number;
   }
-  | { readonly kind: "shutDown" | "cut" };
+  | { readonly kind: "shutDown" | "cut" | "listTunnels" };
 
-/** What a worker tells. */
+/** From a worker to the supervisor. */
 export type FromWorker =
   | { readonly kind: "listening"; readonly address: Deno.NetAddr }
   | { readonly kind: "cannotListen"; readonly reason: string }
   | { readonly kind: "log"; readonly lines: string }
+  | { readonly kind: "tunnels"; readonly tunnels: readonly TunnelInfo[] }
   /** The last message: all connections are gone. */
   | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
 
-const tell = (message: FromWorker) => self.postMessage(message);
+const send = (message: FromWorker) => self.postMessage(message);
 
 const sink = createSink((lines) => {
-  tell({ kind: "log", lines });
+  send({ kind: "log", lines });
   return Promise.resolve();
 });
 let proxy: Proxy | undefined;
@@ -35,6 +37,7 @@ let failure: string | undefined;
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === "start") start(data);
   else if (data.kind === "shutDown") void proxy?.shutDown();
+  else if (data.kind === "listTunnels") send({ kind: "tunnels", tunnels: proxy!.listTunnels() });
   else proxy?.cut();
 };
 
@@ -54,12 +57,12 @@ function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
   try {
     proxy = new Proxy(config, log, shared, worker);
   } catch (error) {
-    return tell({ kind: "cannotListen", reason: (error as Error).message });
+    return send({ kind: "cannotListen", reason: (error as Error).message });
   }
-  tell({ kind: "listening", address: proxy.address });
+  send({ kind: "listening", address: proxy.address });
   void proxy.finished.then(async (drained) => {
     await sink.flush();
-    tell({ kind: "finished", drained, failure });
+    send({ kind: "finished", drained, failure });
     self.close();
   });
 }

@@ -1,22 +1,28 @@
-/** Several isolates as one proxy: started, watched, started again, ended together. */
+/** Isolates that are one proxy: started, started again when one dies, ended together. */
 import type { Config } from "../config/config.ts";
 import { delay } from "../telemetry/delay.ts";
+import type { TunnelInfo } from "../proxy/connection.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Drained } from "../proxy/proxy.ts";
 import { forgetWorker, type SharedMemory } from "../proxy/shared_memory.ts";
+import { CannotListen, listenOn } from "../proxy/sockets.ts";
+import { Metrics, type MetricsLayout } from "../telemetry/metrics.ts";
 import type { FromWorker, ToWorker } from "./worker_main.ts";
 
 /** The pause before a worker is started again is doubled from the first to the last of these. */
 const FIRST_RESTART_PAUSE_MS = 100, LAST_RESTART_PAUSE_MS = 10_000;
 /** How late a worker may be with its end; one that is blocked never comes to it. */
-const LATE_MS = 1_000;
+const LATE_MS = 500;
+/** How long a worker may take to list its tunnels. */
+const ANSWER_TIMEOUT_MS = 500;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What it takes to start workers. */
-export interface WorkersOptions {
+export interface WorkerPoolOptions {
   /** `port` and `host` are those of all; their sockets share the port. */
   readonly config: Config;
   readonly shared: SharedMemory;
+  readonly layout: MetricsLayout;
   readonly log: Log;
   /** Takes the log lines of the workers. */
   readonly write: (lines: string) => void;
@@ -25,12 +31,12 @@ export interface WorkersOptions {
 }
 
 /** The workers of a proxy. */
-export class Workers {
+export class WorkerPool {
   /** Where all of them listen. */
   readonly address: Deno.NetAddr;
   /** Resolves once they have been shut down and the last connection is gone. */
   readonly finished: Promise<Drained>;
-  readonly #options: WorkersOptions;
+  readonly #options: WorkerPoolOptions;
   readonly #live = new Map<Worker, number>();
   readonly #finish = Promise.withResolvers<void>();
   /** Of each worker that has ended in order. */
@@ -39,7 +45,7 @@ export class Workers {
   readonly #gone = new AbortController();
   #restarts = 0;
 
-  private constructor(options: WorkersOptions, first: Worker, address: Deno.NetAddr) {
+  private constructor(options: WorkerPoolOptions, first: Worker, address: Deno.NetAddr) {
     this.#options = options;
     this.address = address;
     this.finished = this.#finish.promise.then(() => {
@@ -54,13 +60,22 @@ export class Workers {
    *
    * @throws {Error} When the first one cannot listen. It takes the port for all.
    */
-  static async start(options: WorkersOptions): Promise<Workers> {
+  static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
+    setEventInterval();
+    const { config, shared } = options;
+    // Workers share a port with whatever else shares it: nobody else may listen there.
+    if (shared.metrics.length > 1 && config.port !== 0) {
+      for (const listener of listenOn(config)) listener.close();
+    }
     const { worker, address } = await launch(options, 0);
-    const config = { ...options.config, host: address.hostname, port: address.port };
-    const workers = new Workers({ ...options, config }, worker, address);
-    const others = options.shared.metrics.length - 1;
-    await Promise.all(Array.from({ length: others }, (_, i) => workers.#launch(i + 1)));
-    return workers;
+    const pool = new WorkerPool(
+      { ...options, config: { ...config, port: address.port } },
+      worker,
+      address,
+    );
+    const others = shared.metrics.length - 1;
+    await Promise.all(Array.from({ length: others }, (_, i) => pool.#launch(i + 1)));
+    return pool;
   }
 
   /** Whether they have been told to end. */
@@ -71,6 +86,36 @@ export class Workers {
   /** How many workers have died and been started again. */
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** Tunnels that are up in all of them. */
+  get tunnels(): number {
+    const { layout, shared } = this.#options;
+    return shared.metrics
+      .map((cells) => new Metrics(layout, cells).get("tunnels_active"))
+      .reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The live tunnels of all workers but those that do not answer within half a second. */
+  async listTunnels(): Promise<TunnelInfo[]> {
+    const answers = [...this.#live.keys()].map((worker) => this.#tunnelsOf(worker));
+    return (await Promise.all(answers)).flat();
+  }
+
+  #tunnelsOf(worker: Worker): Promise<readonly TunnelInfo[]> {
+    return new Promise((resolve) => {
+      const done = (tunnels: readonly TunnelInfo[]) => {
+        clearTimeout(timer);
+        worker.removeEventListener("message", onMessage);
+        resolve(tunnels);
+      };
+      const onMessage = ({ data }: MessageEvent<FromWorker>) => {
+        if (data.kind === "tunnels") done(data.tunnels);
+      };
+      const timer = setTimeout(() => done([]), ANSWER_TIMEOUT_MS);
+      worker.addEventListener("message", onMessage);
+      worker.postMessage({ kind: "listTunnels" } satisfies ToWorker);
+    });
   }
 
   /** Each worker goes on for the shutdown delay and drains then. */
@@ -96,6 +141,8 @@ export class Workers {
     await delay(Math.min(ms, MAX_TIMER_MS), this.#gone.signal);
     for (const [worker, index] of this.#live) {
       worker.terminate();
+      const connections = this.#options.shared.served[index]![0]!;
+      this.#drained.push({ durationMs: ms, connections, closedQuiet: 0, cut: connections });
       this.#onEnd(worker, index, "did not answer");
     }
   }
@@ -125,7 +172,7 @@ export class Workers {
 
   #onEnd(worker: Worker, index: number, failure: string | undefined): void {
     this.#live.delete(worker);
-    forgetWorker(this.#options.shared, index);
+    forgetWorker(this.#options.shared, this.#options.layout, index);
     if (failure !== undefined) {
       this.#options.log("error", "worker died", { worker: index, failure });
     }
@@ -168,14 +215,14 @@ function sumOf(drains: readonly Drained[]): Drained {
 
 /** Starts one worker and waits until it listens. */
 async function launch(
-  { config, shared, entry = new URL("./worker_main.ts", import.meta.url) }: WorkersOptions,
+  { config, shared, entry = new URL("./worker_main.ts", import.meta.url) }: WorkerPoolOptions,
   index: number,
 ): Promise<{ worker: Worker; address: Deno.NetAddr }> {
   const worker = new Worker(entry, { type: "module" });
   const { promise, resolve, reject } = Promise.withResolvers<Deno.NetAddr>();
   worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
     if (data.kind === "listening") resolve(data.address);
-    else if (data.kind === "cannotListen") reject(new Error(data.reason));
+    else if (data.kind === "cannotListen") reject(new CannotListen(data.reason));
   };
   worker.onerror = (event) => {
     event.preventDefault();
@@ -188,4 +235,14 @@ async function launch(
     worker.terminate();
     throw error;
   }
+}
+
+/**
+ * Has the runtime of each worker look for new readiness at every turn, not at every 61st: a new
+ * connection would wait for up to a second beside bulk transfers. Deno reads the variable when it
+ * makes a runtime; a value that is given stays.
+ */
+function setEventInterval(): void {
+  const name = "DENO_TOKIO_EVENT_INTERVAL";
+  if ((Deno.env.get(name) ?? "") === "") Deno.env.set(name, "1");
 }

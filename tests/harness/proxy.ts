@@ -4,9 +4,14 @@ import { assertEquals } from "@std/assert";
 import { type Config, parseConfig } from "../../lib/config/config.ts";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { Proxy } from "../../lib/proxy/proxy.ts";
-import { allocateShared, type SharedMemory } from "../../lib/proxy/shared_memory.ts";
+import { allocateShared, layoutFor, type SharedMemory } from "../../lib/proxy/shared_memory.ts";
 import { createLog } from "../../lib/telemetry/log.ts";
-import { Metrics, reportMetrics } from "../../lib/telemetry/metrics.ts";
+import {
+  Metrics,
+  type MetricsLayout,
+  type Readings,
+  reportMetrics,
+} from "../../lib/telemetry/metrics.ts";
 import { CONNECT, connectTo, ESTABLISHED, type Peer, type TestUpstream, Tunnel } from "./peers.ts";
 
 /** One line of the proxy's log. */
@@ -18,6 +23,7 @@ export class TestProxy implements AsyncDisposable {
   readonly shared: SharedMemory;
   readonly lines: LogLine[] = [];
   readonly #newLine = new EventTarget();
+  readonly #layout: MetricsLayout;
 
   /** @param config What differs from the defaults; probes are off unless asked for. */
   constructor(config: Partial<Config>) {
@@ -30,7 +36,8 @@ export class TestProxy implements AsyncDisposable {
     };
     const log = createLog({ level: "debug", format: "json", write });
     const all = { ...invocation.config, probeIntervalMs: 0, ...config };
-    this.shared = allocateShared(1, all.upstreams.length, all.maxConnectionsPerSource > 0);
+    this.shared = allocateShared(all, 1);
+    this.#layout = layoutFor(all);
     this.proxy = new Proxy(all, log, this.shared);
   }
 
@@ -69,7 +76,10 @@ export class TestProxy implements AsyncDisposable {
   /** The value of one sample, with its labels if it has some: `name{label="value"}`. */
   metric(sample: string): number {
     return sampleOf(
-      reportMetrics(this.shared.metrics.map((cells) => new Metrics(cells)), []),
+      reportMetrics(
+        this.shared.metrics.map((cells) => new Metrics(this.#layout, cells)),
+        NO_READINGS,
+      ),
       sample,
     );
   }
@@ -83,6 +93,18 @@ export class TestProxy implements AsyncDisposable {
     assertEquals(gauges.map((name) => this.metric(name)), [0, 0], `${gauges}`);
   }
 }
+
+/** Stands for what a whole process would read. */
+export const NO_READINGS: Readings = {
+  api_server_proxy_upstream_up: [],
+  api_server_proxy_draining: 0,
+  api_server_proxy_workers: 1,
+  api_server_proxy_worker_restarts_total: 0,
+  api_server_proxy_build_info: 1,
+  process_cpu_seconds_total: 0,
+  process_resident_memory_bytes: 0,
+  process_start_time_seconds: 0,
+};
 
 /** The value of one sample of a report; without the prefix. */
 export function sampleOf(report: string, sample: string): number {

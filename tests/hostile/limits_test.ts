@@ -175,7 +175,7 @@ for (const { given, most } of [{ given: [], most: 4_096 }, { given: ["0"], most:
     const flags = ["--upstream=a:1", ...given.map((value) => `--max-connections=${value}`)];
     const invocation = parseConfig(flags, () => undefined);
     if (invocation.kind !== "run") throw new Error("the test's own flags are wrong");
-    const admission = new Admission(invocation.config, allocateShared(1, 1, false), 0);
+    const admission = new Admission(invocation.config, allocateShared(invocation.config, 1), 0);
     const clients = Math.min(most, 10_000);
     for (let i = 0; i < clients; i++) assertEquals(admission.enter("10.0.0.1"), undefined);
     assertEquals(admission.enter("10.0.0.1")?.kind, most > clients ? undefined : REFUSED);

@@ -5,8 +5,8 @@ import { allocateShared } from "../../lib/proxy/shared_memory.ts";
 
 /** As many workers as asked for, with the same limits and one memory. */
 function workers(count: number, maxConnections: number, maxConnectionsPerSource = 0): Admission[] {
-  const shared = allocateShared(count, 0, maxConnectionsPerSource > 0);
-  const limits = { maxConnections, maxConnectionsPerSource };
+  const limits = { upstreams: [], maxConnections, maxConnectionsPerSource };
+  const shared = allocateShared(limits, count);
   return Array.from({ length: count }, (_, worker) => new Admission(limits, shared, worker));
 }
 

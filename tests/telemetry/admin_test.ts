@@ -1,28 +1,31 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Admin, type Check, startAdmin } from "../../lib/telemetry/admin.ts";
+import { type Check, startAdmin } from "../../lib/telemetry/admin.ts";
+import type { HttpServer } from "../../lib/telemetry/http_server.ts";
 import { Peer } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 
 const METRICS = "a_total 1\n";
+const TUNNELS = "[]\n";
 
 /** An admin server with checks that a test can let fail. */
 class TestAdmin implements AsyncDisposable {
   readonly failures: Record<string, string | undefined> = {};
-  readonly admin: Admin;
+  readonly address: Deno.NetAddr;
+  readonly #admin: HttpServer;
 
   constructor(metrics: () => Promise<string> = () => Promise.resolve(METRICS)) {
     const check = (name: string): Check => ({ name, failure: () => this.failures[name] });
-    this.admin = startAdmin({
-      hostname: "127.0.0.1",
-      port: 0,
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    this.address = listener.addr as Deno.NetAddr;
+    this.#admin = startAdmin([listener], {
       checks: [check("shutdown"), { ...check("upstream"), informative: true }],
       metrics,
-      log: () => {},
+      tunnels: () => Promise.resolve(TUNNELS),
     });
   }
 
   async connect(text = ""): Promise<Peer> {
-    const { hostname, port } = this.admin.address;
+    const { hostname, port } = this.address;
     const peer = new Peer(await Deno.connect({ hostname, port }));
     await peer.write(text);
     return peer;
@@ -43,7 +46,7 @@ class TestAdmin implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.admin.close();
+    await this.#admin.close();
   }
 }
 
@@ -60,6 +63,7 @@ const OK = [
   ["/livez?verbose", "[+]ping ok\nlivez check passed\n"],
   ["/readyz/shutdown?verbose", "[+]shutdown ok\nreadyz check passed\n"],
   ["/metrics", METRICS],
+  ["/tunnels", TUNNELS],
 ] as const;
 
 for (const [path, expected] of OK) {
@@ -85,7 +89,7 @@ for (
     await using test = new TestAdmin();
     const { status, body } = await test.ask(path, path === "*" ? "OPTIONS" : "GET");
     assertEquals(status, 404);
-    assertMatch(body, /^not found: there are \/livez, \/readyz and \/metrics\n$/);
+    assertMatch(body, /^not found: there are \/livez, \/readyz, \/metrics and \/tunnels\n$/);
   });
 }
 
@@ -172,10 +176,9 @@ const SLOW: Record<string, (test: TestAdmin) => Promise<Peer>> = {
 for (const [what, connect] of Object.entries(SLOW)) {
   test(`startAdmin() serves others while a scraper ${what}, and ends without it`, async () => {
     const text = METRICS.repeat(5_000);
-    const test = new TestAdmin(() => Promise.resolve(text));
+    await using test = new TestAdmin(() => Promise.resolve(text));
     using _first = await connect(test);
     using _second = await connect(test);
     for (let i = 0; i < 5; i++) assertEquals((await test.ask("/metrics")).body, text);
-    await test.admin.close();
   });
 }

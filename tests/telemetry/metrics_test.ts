@@ -1,10 +1,12 @@
 import { assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
-import { Metrics, reportMetrics } from "../../lib/telemetry/metrics.ts";
+import { Metrics, MetricsLayout, reportMetrics } from "../../lib/telemetry/metrics.ts";
 import { REFUSALS } from "../../lib/protocol/refusal.ts";
 import { CONNECT, nobody, TestUpstream } from "../harness/peers.ts";
-import { sampleOf } from "../harness/proxy.ts";
+import { NO_READINGS, sampleOf } from "../harness/proxy.ts";
 import { test } from "../harness/test.ts";
 import { TestServer } from "../harness/server.ts";
+
+const LAYOUT = new MetricsLayout({ upstream: ["a:1"] });
 
 /** Name, type and the names of the labels, of everything that a whole server tells. */
 const EXPECTED = [
@@ -139,7 +141,7 @@ test("/metrics: nothing that a client sends becomes a label or a line", async ()
 });
 
 test("reportMetrics() has every status and error that can occur, at zero from the start", () => {
-  const report = reportMetrics([new Metrics()], []);
+  const report = reportMetrics([new Metrics(LAYOUT)], NO_READINGS);
   const codes = [...report.matchAll(/requests_total\{code="(\d+)"\} 0/g)].map(([, code]) => code);
   const errors = [...report.matchAll(/refusals_total\{error="(\w+)"\} 0/g)].map(([, name]) => name);
   const refusals = Object.values(REFUSALS);
@@ -149,11 +151,11 @@ test("reportMetrics() has every status and error that can occur, at zero from th
 });
 
 test("a histogram counts a bound itself into its bucket, and all into +Inf", () => {
-  const metrics = new Metrics();
+  const metrics = new Metrics(LAYOUT);
   for (const seconds of [0.0001, 0.0005, 0.0006, 1, 30, 31, 1e9]) {
     metrics.observe("connect_duration_seconds", seconds);
   }
-  const report = reportMetrics([metrics], []);
+  const report = reportMetrics([metrics], NO_READINGS);
   const bucket = (le: string) => sampleOf(report, `connect_duration_seconds_bucket{le="${le}"}`);
   assertEquals([bucket("0.0005"), bucket("0.001"), bucket("0.5")], [2, 3, 3]);
   assertEquals([bucket("1"), bucket("30"), bucket("+Inf")], [4, 5, 7]);
@@ -162,7 +164,7 @@ test("a histogram counts a bound itself into its bucket, and all into +Inf", () 
 });
 
 test("buckets go up, from half a millisecond to 30 s and from 10 ms to days", () => {
-  const report = reportMetrics([new Metrics()], []);
+  const report = reportMetrics([new Metrics(LAYOUT)], NO_READINGS);
   const bounds = (name: string) =>
     [...report.matchAll(new RegExp(`${name}_bucket\\{le="([\\d.]+)"\\}`, "g"))].map(([, le]) =>
       Number(le)
@@ -180,15 +182,15 @@ test("buckets go up, from half a millisecond to 30 s and from 10 ms to days", ()
 });
 
 test("reportMetrics() adds workers up, but takes the worst lag", () => {
-  const workers = [new Metrics(), new Metrics(), new Metrics()];
+  const workers = [new Metrics(LAYOUT), new Metrics(LAYOUT), new Metrics(LAYOUT)];
   workers.forEach((metrics, i) => {
     metrics.add("connections_total", i + 1);
     metrics.add("tunnels_active", i);
-    metrics.addLabelled("tunnel_bytes_total", "down", 10 ** i);
+    metrics.add("tunnel_bytes_total", 10 ** i, "down");
     metrics.observe("tunnel_duration_seconds", 60 * i);
     metrics.set("event_loop_lag_seconds", i === 1 ? 0.75 : 0.25);
   });
-  const report = reportMetrics(workers, []);
+  const report = reportMetrics(workers, NO_READINGS);
   assertEquals(sampleOf(report, "connections_total"), 6);
   assertEquals(sampleOf(report, "tunnels_active"), 3);
   assertEquals(sampleOf(report, 'tunnel_bytes_total{direction="down"}'), 111);
@@ -199,13 +201,13 @@ test("reportMetrics() adds workers up, but takes the worst lag", () => {
 });
 
 test("resetGauges() forgets what was going on, not what was counted", () => {
-  const metrics = new Metrics();
+  const metrics = new Metrics(LAYOUT);
   metrics.add("connections_total", 5);
   metrics.add("connections_active", 3);
   metrics.add("tunnels_active", 2);
   metrics.observe("connect_duration_seconds", 1);
   metrics.resetGauges();
-  const report = reportMetrics([metrics], []);
+  const report = reportMetrics([metrics], NO_READINGS);
   assertEquals(sampleOf(report, "connections_total"), 5);
   assertEquals(sampleOf(report, "connect_duration_seconds_count"), 1);
   assertEquals(sampleOf(report, "connections_active"), 0);
@@ -213,10 +215,12 @@ test("resetGauges() forgets what was going on, not what was counted", () => {
 });
 
 test("reportMetrics() escapes label values", () => {
-  const samples = [{ labels: { upstream: 'a"b\\c\nd' }, value: 1 }];
-  const reading = { name: "api_server_proxy_x", type: "gauge", help: "Help.", samples } as const;
+  const readings = {
+    ...NO_READINGS,
+    api_server_proxy_upstream_up: [{ labels: { upstream: 'a"b\\c\nd' }, value: 1 }],
+  };
   assertStringIncludes(
-    reportMetrics([new Metrics()], [reading]),
-    '\napi_server_proxy_x{upstream="a\\"b\\\\c\\nd"} 1\n',
+    reportMetrics([new Metrics(LAYOUT)], readings),
+    '\napi_server_proxy_upstream_up{upstream="a\\"b\\\\c\\nd"} 1\n',
   );
 });

@@ -1,8 +1,8 @@
 /** Several workers as one proxy, in source; `tests/deploy/` has the compiled ones. */
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { createLog } from "../../lib/telemetry/log.ts";
-import { allocateShared } from "../../lib/proxy/shared_memory.ts";
-import { Workers } from "../../lib/workers/worker_pool.ts";
+import { allocateShared, layoutFor } from "../../lib/proxy/shared_memory.ts";
+import { WorkerPool } from "../../lib/workers/worker_pool.ts";
 import { output } from "../harness/child_process.ts";
 import { CONNECT, connectTo, ESTABLISHED, TestUpstream, Tunnel } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
@@ -32,11 +32,12 @@ async function tunnelsInAll(
 /** Workers alone, with a look into the memory that they share. */
 async function startWorkers(upstream: TestUpstream, count: number) {
   const config = configOf(flagsFor(upstream, "--max-connections=0"));
-  const shared = allocateShared(count, 1, false);
+  const shared = allocateShared(config, count);
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   const log = createLog({ level: "info", format: "json", write });
-  const workers = await Workers.start({ config, shared, log, write });
+  const layout = layoutFor(config);
+  const workers = await WorkerPool.start({ config, shared, layout, log, write });
   return {
     workers,
     lines,
@@ -205,7 +206,7 @@ test("workers: the drain timeout ends one that does not answer", async () => {
   assertEquals((await test.logged("worker died")).worker, 0);
 });
 
-test("workers: with one no isolate is started", async () => {
+test("workers: each has an isolate of its own, the only one too", async () => {
   const worker = Object.getOwnPropertyDescriptor(globalThis, "Worker")!;
   const started: unknown[] = [];
   Object.defineProperty(globalThis, "Worker", {
@@ -215,9 +216,9 @@ test("workers: with one no isolate is started", async () => {
   try {
     using upstream = new TestUpstream();
     await using _test = await TestServer.start(flagsFor(upstream, "--workers=1"));
-    assertEquals(started, []);
+    assertEquals(started.length, 1);
     await using _two = await TestServer.start(flagsFor(upstream, "--workers=2"));
-    assertEquals(started.length, 2);
+    assertEquals(started.length, 3);
   } finally {
     Object.defineProperty(globalThis, "Worker", worker);
   }

@@ -1,0 +1,126 @@
+/** What a running proxy says of itself: its metrics, and the checks of its readiness. */
+import type { Config } from "./config/config.ts";
+import { formatAuthority } from "./protocol/authority.ts";
+import type { TunnelInfo } from "./proxy/connection.ts";
+import { isUp } from "./proxy/probe.ts";
+import { MAX_TICK_INTERVAL_MS, type SharedMemory } from "./proxy/shared_memory.ts";
+import type { Check } from "./telemetry/admin.ts";
+import { Metrics, type MetricsLayout, reportMetrics } from "./telemetry/metrics.ts";
+import { processReadings } from "./telemetry/process_stats.ts";
+
+/** How often it is looked whether workers go on. */
+const WATCH_INTERVAL_MS = 250;
+
+/** What is asked of the pool of workers. */
+export interface Workers {
+  readonly isShuttingDown: boolean;
+  readonly restarts: number;
+  /** The live tunnels of all workers that answer in time. */
+  listTunnels(): Promise<TunnelInfo[]>;
+}
+
+/** What it takes to know how a proxy is doing. */
+export interface StatusOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly shared: SharedMemory;
+  readonly layout: MetricsLayout;
+}
+
+/** How a proxy is doing. What workers count stands in shared memory: a blocked one holds up nothing. */
+export class Status {
+  readonly #options: StatusOptions;
+  readonly #lastTicks: Uint32Array;
+  /** When each worker was last seen going on. */
+  readonly #seenMs: number[];
+  readonly #watch: ReturnType<typeof setInterval>;
+  #watchedMs = performance.now();
+  #workers: Workers | undefined;
+
+  constructor(options: StatusOptions) {
+    this.#options = options;
+    this.#lastTicks = options.shared.ticks.slice();
+    this.#seenMs = Array.from(this.#lastTicks, () => this.#watchedMs);
+    this.#watch = setInterval(() => this.#look(), WATCH_INTERVAL_MS);
+  }
+
+  /** From now on the proxy port is open. */
+  listening(workers: Workers): void {
+    this.#workers = workers;
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+  }
+
+  /** What `/readyz` looks at. */
+  get checks(): readonly Check[] {
+    const shutdown: Check = {
+      name: "shutdown",
+      failure: () => {
+        if (this.#workers === undefined) return "the proxy is starting";
+        return this.#workers.isShuttingDown ? "the proxy is shutting down" : undefined;
+      },
+    };
+    // If every replica became unready for it, clients would get no answer instead of an honest 502.
+    const upstream: Check = {
+      name: "upstream",
+      informative: true,
+      failure: () => this.#upstreamsUp().some(Boolean) ? undefined : "no API server can be reached",
+    };
+    return this.#options.config.upstreams.length === 0 ? [shutdown] : [shutdown, upstream];
+  }
+
+  /** The metrics in the text format of Prometheus. */
+  async metrics(): Promise<string> {
+    this.#look();
+    this.#reportBlockedWorkers();
+    const { config, version, shared, layout } = this.#options;
+    const up = this.#upstreamsUp();
+    return reportMetrics(shared.metrics.map((cells) => new Metrics(layout, cells)), {
+      api_server_proxy_upstream_up: config.upstreams.map((authority, at) => ({
+        labels: { upstream: formatAuthority(authority) },
+        value: Number(up[at]),
+      })),
+      api_server_proxy_draining: Number(this.#workers?.isShuttingDown ?? false),
+      api_server_proxy_workers: shared.metrics.length,
+      api_server_proxy_worker_restarts_total: this.#workers?.restarts ?? 0,
+      api_server_proxy_build_info: [{ labels: { version, deno: Deno.version.deno }, value: 1 }],
+      ...await processReadings(),
+    });
+  }
+
+  /** The live tunnels, the oldest first, as JSON. */
+  async tunnels(): Promise<string> {
+    const tunnels = await this.#workers?.listTunnels() ?? [];
+    return JSON.stringify(tunnels.toSorted((a, b) => a.since < b.since ? -1 : 1)) + "\n";
+  }
+
+  #upstreamsUp(): boolean[] {
+    const { config, shared } = this.#options;
+    return config.upstreams.map((_, index) => isUp(shared.upstreamStates, index));
+  }
+
+  #look(): void {
+    const nowMs = performance.now();
+    // What has stood still here, too, says nothing of the workers.
+    const ownLateMs = Math.max(0, nowMs - this.#watchedMs - WATCH_INTERVAL_MS);
+    this.#watchedMs = nowMs;
+    this.#options.shared.ticks.forEach((ticks, worker) => {
+      if (ticks === this.#lastTicks[worker]) this.#seenMs[worker]! += ownLateMs;
+      else this.#seenMs[worker] = nowMs;
+      this.#lastTicks[worker] = ticks;
+    });
+  }
+
+  /** A worker that is blocked cannot report its lag: it is set here, until it sets it itself again. */
+  #reportBlockedWorkers(): void {
+    const { shared, layout } = this.#options;
+    shared.metrics.forEach((cells, worker) => {
+      const lateMs = this.#watchedMs - this.#seenMs[worker]! - MAX_TICK_INTERVAL_MS;
+      // Short ones are the worker's own to report, and exactly. One that is not there has no ticks.
+      if (shared.ticks[worker] === 0 || lateMs < 2 * MAX_TICK_INTERVAL_MS) return;
+      new Metrics(layout, cells).set("event_loop_lag_seconds", lateMs / 1_000);
+    });
+  }
+}
