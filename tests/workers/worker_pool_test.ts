@@ -169,7 +169,15 @@ for (const how of ["throw", "reject"] as const) {
 
 test("workers: one that dies without a word is started again, and its gauges with it", async () => {
   const program = new URL("crash.ts", import.meta.url).pathname;
-  await output([Deno.execPath(), "run", "--no-prompt", "--allow-net", "--allow-read", program]);
+  await output([
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
+    "--allow-net",
+    "--allow-read",
+    "--allow-env",
+    program,
+  ]);
 });
 
 test("workers: one that is blocked cannot hold up /metrics, which tells its lag", async () => {
