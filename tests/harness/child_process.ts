@@ -249,19 +249,23 @@ async function inTime<T>(promise: Promise<T>, late: () => Error): Promise<T> {
 export interface Usage {
   readonly descriptors: number;
   readonly residentBytes: number;
+  /** The most that was ever resident. */
+  readonly peakResidentBytes: number;
   /** User and system time of all threads. */
   readonly cpuMs: number;
 }
 
 /** What the kernel says. Read by other programs: Deno itself may not look into `/proc`. */
 export async function usageOf(pid: number): Promise<Usage> {
-  const look = 'ls "/proc/$1/fd" | wc -l; cat "/proc/$1/stat"';
-  const [count, stat = ""] = (await output(["sh", "-c", look, "sh", String(pid)])).split("\n");
+  const look = 'ls "/proc/$1/fd" | wc -l; cat "/proc/$1/stat" "/proc/$1/status"';
+  const text = await output(["sh", "-c", look, "sh", String(pid)]);
+  const [count, stat = ""] = text.split("\n");
   // proc(5), after the name in parentheses: utime 14, stime 15, rss 24.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
   return {
     descriptors: Number(count),
     residentBytes: fields[24 - 3]! * PAGE_BYTES,
+    peakResidentBytes: Number(/^VmHWM:\s+(\d+) kB$/m.exec(text)![1]) * 1024,
     cpuMs: (fields[14 - 3]! + fields[15 - 3]!) * TICK_MS,
   };
 }

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { type Authority, parseAuthority } from "../../lib/protocol/authority.ts";
 import { output, Process, type Usage, usageOf, whyItFails } from "./child_process.ts";
+import { samplesOf } from "./metrics_report.ts";
 import { connectTo, type Peer } from "./peers.ts";
 import type { LogLine } from "./proxy.ts";
 import { eventually } from "./test.ts";
@@ -159,10 +160,11 @@ export class ProxyProcess implements AsyncDisposable {
     return await peer.readText();
   }
 
-  /** The value of each sample at `/metrics`. */
+  /** The value of each sample at `/metrics`, whose answer must have no fault. */
   async metrics(): Promise<ReadonlyMap<string, number>> {
-    const samples = (await this.admin("/metrics")).matchAll(/^([a-z][^ ]*) (\S+)$/gm);
-    return new Map([...samples].map(([, name, value]) => [name!, Number(value)]));
+    const answer = await this.admin("/metrics");
+    if (!answer.startsWith("HTTP/1.1 200 ")) throw new Error(`no report: ${answer}`);
+    return samplesOf(answer.slice(answer.indexOf("\r\n\r\n") + 4));
   }
 
   /** What the kernel says of it. */

@@ -12,6 +12,7 @@ import {
   type Readings,
   reportMetrics,
 } from "../../lib/telemetry/metrics.ts";
+import { samplesOf } from "./metrics_report.ts";
 import { CONNECT, connectTo, ESTABLISHED, type Peer, type TestUpstream, Tunnel } from "./peers.ts";
 
 /** One line of the proxy's log. */
@@ -106,10 +107,9 @@ export const NO_READINGS: Readings = {
   process_start_time_seconds: 0,
 };
 
-/** The value of one sample of a report; without the prefix. */
+/** The value of one sample of a report, which must have no fault; without the prefix. */
 export function sampleOf(report: string, sample: string): number {
-  const start = `api_server_proxy_${sample} `;
-  const line = report.split("\n").find((line) => line.startsWith(start));
-  if (line === undefined) throw new Error(`no ${sample} in\n${report}`);
-  return Number(line.slice(start.length));
+  const value = samplesOf(report).get(`api_server_proxy_${sample}`);
+  if (value === undefined) throw new Error(`no ${sample} in\n${report}`);
+  return value;
 }

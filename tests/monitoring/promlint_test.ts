@@ -5,6 +5,7 @@ import { output, run } from "../harness/child_process.ts";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { TestServer } from "../harness/server.ts";
+import { WRONG_REPORTS } from "./wrong_reports.ts";
 
 const PROMLINT = inRoot(".cache/promlint");
 
@@ -51,20 +52,7 @@ for (const workers of [1, 2]) {
   );
 }
 
-const WRONG = {
-  "not the text format": "a{b=} 1\n",
-  "not the text format: a sample twice":
-    "# TYPE a counter\na_total 1\n# TYPE a counter\na_total 1\n",
-  "a counter without _total": "# HELP a_x Help.\n# TYPE a_x counter\na_x 1\n",
-  "no help": "# TYPE a gauge\na 1\n",
-  "a unit that is not a base unit":
-    "# HELP a_milliseconds Help.\n# TYPE a_milliseconds gauge\na_milliseconds 1\n",
-  "buckets that shrink":
-    '# HELP h Help.\n# TYPE h histogram\nh_bucket{le="1"} 3\nh_bucket{le="2"} 2\n' +
-    'h_bucket{le="+Inf"} 3\nh_sum 1\nh_count 3\n',
-};
-
-for (const [what, text] of Object.entries(WRONG)) {
+for (const [what, text] of Object.entries(WRONG_REPORTS)) {
   test(`promlint does find what is wrong: ${what}`, async () => {
     assertEquals((await run([PROMLINT], { stdin: text })).code, 1);
   }, { skip });
