@@ -2,6 +2,7 @@
 import { assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { type ApiServer, startApiServer } from "../demo/api_server.ts";
 import { test } from "./harness/test.ts";
+import { inRoot } from "./sources.ts";
 
 const TOKEN = "secret";
 /** As the task `demo` starts it. */
@@ -11,7 +12,7 @@ const AS_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 function startDemo(...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: [...DEMO, ...args],
-    cwd: new URL("..", import.meta.url),
+    cwd: inRoot(""),
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -69,7 +70,7 @@ test("demo --once shows the reply that came through the tunnel and exits 0", asy
 test("demo refuses an argument that it does not know with exit 2", async () => {
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: [...DEMO, "--twice"],
-    cwd: new URL("..", import.meta.url),
+    cwd: inRoot(""),
   }).output();
   assertEquals(code, 2);
 });

@@ -1,8 +1,8 @@
 /** SECURITY.md names a test for each promise: it must be there. */
 import { assert, assertGreater, assertStringIncludes } from "@std/assert";
+import { filesIn, readSource } from "./sources.ts";
 
-const ROOT = new URL("../", import.meta.url);
-const text = Deno.readTextFileSync(new URL("SECURITY.md", ROOT));
+const text = readSource("SECURITY.md");
 const rows = text.slice(text.indexOf("## Limits")).split("\n").filter((line) =>
   line.startsWith("| ") && !line.startsWith("| promise") && !line.startsWith("| ---")
 );
@@ -13,7 +13,7 @@ Deno.test("SECURITY.md names a test for each promise, by the file and the name t
     const cited = [...row.matchAll(/`(tests\/[^`]+_test\.ts)`(?:: («[^»]+»(?:, «[^»]+»)*))?/g)];
     assert(cited.length > 0, `a promise without a test: ${row}`);
     for (const [, file = "", names = ""] of cited) {
-      const source = Deno.readTextFileSync(new URL(file, ROOT));
+      const source = readSource(file);
       for (const [, name = ""] of names.matchAll(/«([^»]+)»/g)) {
         assertStringIncludes(source, name, `of ${file}`);
       }
@@ -24,9 +24,7 @@ Deno.test("SECURITY.md names a test for each promise, by the file and the name t
 });
 
 Deno.test("SECURITY.md tells what every hostile test is for", () => {
-  for (const folder of ["tests/hostile/", "tests/chaos/"]) {
-    for (const { name } of Deno.readDirSync(new URL(folder, ROOT))) {
-      if (name.endsWith("_test.ts")) assertStringIncludes(rows.join("\n"), folder + name);
-    }
+  for (const path of ["tests/hostile", "tests/chaos"].flatMap(filesIn)) {
+    if (path.endsWith("_test.ts")) assertStringIncludes(rows.join("\n"), path);
   }
 });

@@ -5,7 +5,7 @@ import type { LogLine } from "../harness/proxy.ts";
 import { eventually, test } from "../harness/test.ts";
 import { ProxyProcess } from "../harness/process.ts";
 import { load, type Outcome } from "./load.ts";
-import { randomFrom } from "./random.ts";
+import { randomFrom } from "../harness/random.ts";
 import { Upstreams } from "./unrest.ts";
 
 const SEED = 20_261_124;

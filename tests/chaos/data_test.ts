@@ -2,7 +2,7 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import type { Side } from "../../lib/proxy/tunnel.ts";
 import { test } from "../harness/test.ts";
-import { Pattern, pause, randomFrom } from "./random.ts";
+import { Pattern, pause, randomFrom } from "../harness/random.ts";
 import { randomPauses, randomSteps, readPattern, writePattern, writeSteps } from "./stream.ts";
 import { otherSide, SIDES, type Way, withTunnel } from "./tunnels.ts";
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LogLine } from "../harness/proxy.ts";
 import { test } from "../harness/test.ts";
-import { Pattern, pause } from "./random.ts";
+import { Pattern, pause } from "../harness/random.ts";
 import { readPattern, writePattern } from "./stream.ts";
 import { type End, otherSide, SIDES, type Way, withTunnel } from "./tunnels.ts";
 

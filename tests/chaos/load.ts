@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { CONNECT, connectResettable, ESTABLISHED, Peer } from "../harness/peers.ts";
-import { Pattern, pause, pick, type Random, randomFrom } from "./random.ts";
+import { Pattern, pause, pick, type Random, randomFrom } from "../harness/random.ts";
 
 /** What has become of a client. */
 export interface Outcome {

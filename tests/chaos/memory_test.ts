@@ -3,9 +3,9 @@ import { assertGreater, assertLess } from "@std/assert";
 import { formatAuthority } from "../../lib/protocol/authority.ts";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
-import { many, openTunnel } from "../hostile/crowd.ts";
+import { many, openTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
-import { pause } from "./random.ts";
+import { pause } from "../harness/random.ts";
 
 const MIB = 1024 * 1024;
 const TUNNELS = 16;

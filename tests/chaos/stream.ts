@@ -1,5 +1,5 @@
 /** One direction of a tunnel: a pattern goes in, and nothing but the pattern may come out. */
-import { type Pattern, pause, pick, type Random } from "./random.ts";
+import { type Pattern, pause, pick, type Random } from "../harness/random.ts";
 import type { End } from "./tunnels.ts";
 
 /** What a writer does next. */

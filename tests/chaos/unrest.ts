@@ -1,6 +1,6 @@
 /** Two upstreams that are killed, restarted, frozen, made slow and made to reset, as a seed says. */
 import type { Authority } from "../../lib/protocol/authority.ts";
-import { pause, pick, type Random } from "./random.ts";
+import { pause, pick, type Random } from "../harness/random.ts";
 
 type Mode = "echo" | "slow" | "reset";
 

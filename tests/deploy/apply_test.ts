@@ -5,9 +5,10 @@ import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { CHART, HELM, only, parseYaml, type Resource } from "./helm.ts";
 import { liqoSources } from "./liqo.ts";
-import { find, inRoot, isMissing, moduleSources, readText } from "./tools.ts";
+import { inRoot, readSource } from "../sources.ts";
+import { find, missing, moduleSources } from "./tools.ts";
 
-const skip = isMissing("apply", { helm: HELM !== undefined, go: find("go") !== undefined });
+const skip = missing({ helm: HELM !== undefined, go: find("go") !== undefined });
 
 const MANIFEST = inRoot("deploy/api-server-proxy.yaml");
 /** Of Liqo's sources. */
@@ -93,7 +94,7 @@ test("manifest is taken as written, and its pod by Pod Security restricted", asy
     `--filename=${MANIFEST}`,
   ]);
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  const text = readText("deploy/api-server-proxy.yaml");
+  const text = readSource("deploy/api-server-proxy.yaml");
   const resources = await parseYaml(text);
   assertEquals(stdout.trim().split("\n").length, resources.length);
   await assertAsWritten(environment, resources);
@@ -115,7 +116,7 @@ test("docs/install.md's command makes the IP from the applied Service", async ()
   const select = ["get", "service", "-nliqo", "--selector=app.kubernetes.io/name=proxy", "-ojson"];
   const { items } = JSON.parse(await kubectl.output(select));
   assertEquals(items.length, 1);
-  const template = /-o go-template='([^']*)'/.exec(readText("docs/install.md"))?.[1];
+  const template = /-o go-template='([^']*)'/.exec(readSource("docs/install.md"))?.[1];
   assert(template, "docs/install.md has no such command");
   const get = ["get", "service", "-nliqo", "api-server-proxy", `-ogo-template=${template}`];
   const ip = await kubectl.output(get);
@@ -189,9 +190,9 @@ test("ServiceMonitor and alerts are what the Prometheus operator takes", async (
   await assertAsWritten(environment, await parseYaml(manifest));
   await assertNoDiff(environment, manifest);
 
-  const [, command] = /```sh\n([^`]*)```/.exec(readText("deploy/monitoring/README.md"))!;
+  const [, command] = /```sh\n([^`]*)```/.exec(readSource("deploy/monitoring/README.md"))!;
   await shell(environment, command!);
   const rules = ["get", "prometheusrule", "api-server-proxy", "-nliqo", "-ojson"];
-  const [written] = await parseYaml(readText("deploy/monitoring/alerts.yaml"));
+  const [written] = await parseYaml(readSource("deploy/monitoring/alerts.yaml"));
   assertEquals(JSON.parse(await kubectl.output(rules)).spec, written);
 }, { skip });

@@ -5,7 +5,8 @@ import { architectureOf } from "../../release/elf.ts";
 import { output, Process } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { LIQO_ARGS, tunnelsInside } from "./liqo.ts";
-import { find, inRoot, isFile, isMissing } from "./tools.ts";
+import { inRoot } from "../sources.ts";
+import { find, isFile, missing } from "./tools.ts";
 import { startEcho, useTunnels } from "./tunnels.ts";
 
 const BINARY = Deno.env.get("PROXY_BIN") ?? inRoot("dist/api-server-proxy");
@@ -16,16 +17,16 @@ const QEMU = "qemu-aarch64-static";
 const ARM64_LIBRARIES = inRoot(".cache/arm64");
 const SYMTAB = 2;
 
-const skip = isMissing("binary", { [`${BINARY} (deno task compile)`]: isFile(BINARY) });
-const skipNetwork = skip || isMissing("binary with Liqo's arguments", {
+const skip = missing({ [`${BINARY} (deno task compile)`]: isFile(BINARY) });
+const skipNetwork = skip ?? missing({
   "root, for a network of its own": Deno.uid() === 0,
   "unshare, nsenter and ip": ["unshare", "nsenter", "ip"].every((tool) => find(tool)),
 });
 
-const skipArm64 = isMissing("binary for arm64", {
+const skipArm64 = missing({
   [`${ARM64} (deno task compile --arch arm64)`]: isFile(ARM64),
 });
-const skipQemu = skipArm64 || isMissing("binary for arm64 at work", {
+const skipQemu = skipArm64 ?? missing({
   [QEMU]: find(QEMU) !== undefined,
   [`libc6 in ${ARM64_LIBRARIES}`]: isFile(`${ARM64_LIBRARIES}/lib/ld-linux-aarch64.so.1`),
 });

@@ -4,9 +4,10 @@ import { parseConfig } from "../../lib/config/config.ts";
 import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { CHART, HELM, only, parseYaml, render, template, type Values } from "./helm.ts";
-import { isMissing, readText } from "./tools.ts";
+import { readSource } from "../sources.ts";
+import { missing } from "./tools.ts";
 
-const skip = isMissing("chart", { "helm": HELM !== undefined });
+const skip = missing({ "helm": HELM !== undefined });
 
 /** Everything on. */
 const ALL: Values = {
@@ -51,7 +52,7 @@ const LIQO: Values = {
 
 test("deploy/api-server-proxy.yaml is what the chart renders", async () => {
   const { stdout } = await template();
-  assertEquals(readText("deploy/api-server-proxy.yaml"), stdout, "run `deno task manifests`");
+  assertEquals(readSource("deploy/api-server-proxy.yaml"), stdout, "run `deno task manifests`");
 }, { skip });
 
 for (const [name, values] of Object.entries({ "no values": {}, "everything on": ALL, LIQO })) {
@@ -245,7 +246,7 @@ for (
 }
 
 test("chart's schema leaves no place for a misspelt value", () => {
-  const schema = JSON.parse(readText("deploy/helm/api-server-proxy/values.schema.json"));
+  const schema = JSON.parse(readSource("deploy/helm/api-server-proxy/values.schema.json"));
   const open: string[] = [];
   const walk = (part: Record<string, unknown>, path: string) => {
     if ("properties" in part && part.additionalProperties !== false) open.push(path);
@@ -260,8 +261,8 @@ test("chart's schema leaves no place for a misspelt value", () => {
 });
 
 test("chart and image have the version of deno.json", async () => {
-  const [chart] = await parseYaml(readText("deploy/helm/api-server-proxy/Chart.yaml"));
+  const [chart] = await parseYaml(readSource("deploy/helm/api-server-proxy/Chart.yaml"));
   assertEquals(chart.version, project.version);
   assertEquals(chart.appVersion, project.version);
-  assertEquals(/^ARG VERSION=(.*)$/m.exec(readText("Dockerfile"))?.[1], project.version);
+  assertEquals(/^ARG VERSION=(.*)$/m.exec(readSource("Dockerfile"))?.[1], project.version);
 }, { skip });

@@ -1,6 +1,7 @@
 /** The image, built from the Dockerfile, and containers of it as confined as a cluster has them. */
 import { type Outcome, output, Process, run } from "../harness/child_process.ts";
-import { find, inRoot, isFile } from "./tools.ts";
+import { inRoot } from "../sources.ts";
+import { find, isFile } from "./tools.ts";
 
 /** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */
 const PODMAN = ["podman", ...(find("runc") ? ["--runtime=runc"] : [])];

@@ -1,6 +1,7 @@
 /** Renders the chart and reads what it has rendered. */
 import { type Outcome, output, run } from "../harness/child_process.ts";
-import { find, inRoot } from "./tools.ts";
+import { inRoot } from "../sources.ts";
+import { find } from "./tools.ts";
 
 /** Built by `go install helm.sh/helm/v3/cmd/helm@v3.22.0`. */
 export const HELM = find("helm");

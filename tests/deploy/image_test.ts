@@ -16,11 +16,12 @@ import {
   WANTS_ARM64,
 } from "./containers.ts";
 import { LIQO_ARGS, tunnelsInside } from "./liqo.ts";
-import { inRoot, isMissing, readText } from "./tools.ts";
+import { inRoot, readSource } from "../sources.ts";
+import { missing } from "./tools.ts";
 import { echo, openTunnel, startEcho, useTunnels } from "./tunnels.ts";
 
-const skip = isMissing("image", WANTS);
-const skipArm64 = skip || isMissing("image for arm64", WANTS_ARM64);
+const skip = missing(WANTS);
+const skipArm64 = skip ?? missing(WANTS_ARM64);
 if (!skip) Deno.test.beforeAll(buildImage);
 
 const ANY_PORT = ["--port=0", "--admin-port=off"];
@@ -94,7 +95,7 @@ test("image's process 1 drains on SIGTERM and exits with 0", async () => {
 }, { skip });
 
 test("image serves 1,000 tunnels in the memory that the chart requests", async () => {
-  const values = readText("deploy/helm/api-server-proxy/values.yaml");
+  const values = readSource("deploy/helm/api-server-proxy/values.yaml");
   const memory = /requests:\n(?: +cpu: .*\n)? +memory: (\d+)Mi\n/.exec(values)![1]!;
   using upstream = startEcho({ hostname: "127.0.0.1", port: 0 });
   const args = [...ANY_PORT, `--upstream=127.0.0.1:${upstream.port}`];
@@ -117,10 +118,10 @@ test("image for arm64 is built on this processor, with a program for the other",
 }, { skip: skipArm64 });
 
 test("image is built from what the build reads and nothing else", () => {
-  const ignored = readText(".dockerignore").split("\n").filter((line) => /^[^#]/.test(line));
+  const ignored = readSource(".dockerignore").split("\n").filter((line) => /^[^#]/.test(line));
   assertEquals(ignored[0], "*");
   const kept = ignored.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
-  const copied = [...readText("Dockerfile").matchAll(/^COPY (?!--from)(.*) \S+$/gm)]
+  const copied = [...readSource("Dockerfile").matchAll(/^COPY (?!--from)(.*) \S+$/gm)]
     .flatMap(([, sources]) => sources!.split(" "));
   assertEquals(kept.toSorted(), copied.toSorted());
   for (const path of kept) Deno.statSync(inRoot(path));

@@ -1,6 +1,7 @@
 /** How Liqo's chart starts its proxy, and what it must answer then. */
 import { output } from "../harness/child_process.ts";
-import { inRoot, moduleSources } from "./tools.ts";
+import { inRoot } from "../sources.ts";
+import { moduleSources } from "./tools.ts";
 
 /** The release of Liqo that the manifests are held against. */
 const MODULE = "github.com/liqotech/liqo@v1.1.2";

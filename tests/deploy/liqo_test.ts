@@ -4,9 +4,9 @@ import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { HELM, only, parseYaml, render, type Resource } from "./helm.ts";
 import { LIQO_ARGS, liqoSources } from "./liqo.ts";
-import { find, isMissing } from "./tools.ts";
+import { find, missing } from "./tools.ts";
 
-const skip = isMissing("Liqo", { helm: HELM !== undefined, go: find("go") !== undefined });
+const skip = missing({ helm: HELM !== undefined, go: find("go") !== undefined });
 
 test(
   "Liqo's chart starts the image with the command and arguments that it is tested with",

@@ -1,17 +1,6 @@
 /** The tools that the tests of deploy/ need, and what to do without them. */
 import { output } from "../harness/child_process.ts";
-
-const ROOT = new URL("../../", import.meta.url);
-
-/** The path of a file of the project. */
-export function inRoot(path: string): string {
-  return new URL(path, ROOT).pathname;
-}
-
-/** The text of a file of the project. */
-export function readText(path: string): string {
-  return Deno.readTextFileSync(inRoot(path));
-}
+import { inRoot } from "../sources.ts";
 
 export function isFile(path: string): boolean {
   try {
@@ -27,11 +16,10 @@ export function find(command: string): string | undefined {
   return folders.map((folder) => `${folder}/${command}`).find(isFile);
 }
 
-/** Whether tests must be skipped for want of something; if so, says of what. */
-export function isMissing(tests: string, wants: Record<string, boolean>): boolean {
-  const absent = Object.keys(wants).filter((what) => !wants[what]);
-  if (absent.length > 0) console.warn(`${tests}: skipped for want of ${absent.join(", ")}`);
-  return absent.length > 0;
+/** What tests need and this machine lacks, if anything: why they are skipped. */
+export function missing(needs: Record<string, boolean>): string | undefined {
+  const absent = Object.keys(needs).filter((what) => !needs[what]);
+  return absent.length === 0 ? undefined : `needs ${absent.join(", ")}`;
 }
 
 /** Where the sources of a Go module are, `path@version`; Go fetches them when need be. */

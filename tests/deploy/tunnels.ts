@@ -6,76 +6,50 @@
  * The proxy must have the second address as its upstream: the echo server listens there.
  */
 import { assertEquals } from "@std/assert";
+import { echo as sendBack } from "../harness/crowd.ts";
+import { connectTo, ESTABLISHED, type Peer, TestUpstream } from "../harness/peers.ts";
+
+const HEAD =
+  "CONNECT kubernetes.default.svc:443 HTTP/1.1\r\nHost: kubernetes.default.svc:443\r\n\r\n";
 
 /** Sends everything back until stopped. */
-export function startEcho(address: Deno.ListenOptions): { port: number } & Disposable {
-  const listener = Deno.listen(address);
-  const conns = new Set<Deno.Conn>();
-  const accept = async () => {
-    while (true) {
-      const conn = await listener.accept().catch(() => undefined);
-      if (!conn) return;
-      conns.add(conn);
-      conn.readable.pipeTo(conn.writable).catch(() => {}).finally(() => conns.delete(conn));
-    }
-  };
-  accept();
-  return {
-    port: listener.addr.port,
-    [Symbol.dispose]() {
-      listener.close();
-      for (const conn of conns) {
-        try {
-          conn.close();
-        } catch {
-          // The pipe has closed it.
-        }
-      }
-    },
-  };
+export function startEcho(
+  { hostname, port }: { hostname: string; port: number },
+): { port: number } & Disposable {
+  const upstream = new TestUpstream(hostname, port);
+  void upstream.serve(sendBack);
+  return { port: upstream.authority.port, [Symbol.dispose]: () => upstream[Symbol.dispose]() };
 }
-
-async function readExactly(conn: Deno.Conn, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let have = 0; have < length;) {
-    const n = await conn.read(bytes.subarray(have));
-    if (n === null) throw new Error(`the connection ended after ${have} of ${length} bytes`);
-    have += n;
-  }
-  return bytes;
-}
-
-const ESTABLISHED = "HTTP/1.1 200 Connection established\r\n\r\n";
 
 /** Opens one tunnel and leaves it open. */
-export async function openTunnel(proxy: Deno.ConnectOptions): Promise<Deno.TcpConn> {
-  const conn = await Deno.connect(proxy);
-  const head = "CONNECT kubernetes.default.svc:443 HTTP/1.1\r\n" +
-    "Host: kubernetes.default.svc:443\r\n\r\n";
-  await conn.write(new TextEncoder().encode(head));
-  const answer = await readExactly(conn, ESTABLISHED.length);
-  assertEquals(new TextDecoder().decode(answer), ESTABLISHED);
-  return conn;
+export async function openTunnel(
+  { hostname: host, port }: { hostname: string; port: number },
+): Promise<Peer> {
+  const client = await connectTo({ host, port }, HEAD);
+  assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
+  return client;
 }
 
 /** One message there and back. */
-export async function echo(conn: Deno.Conn, message: string): Promise<void> {
-  const bytes = new TextEncoder().encode(message);
-  await conn.write(bytes);
-  assertEquals(new TextDecoder().decode(await readExactly(conn, bytes.length)), message);
+export async function echo(client: Peer, message: string): Promise<void> {
+  await client.write(message);
+  assertEquals(await client.readText(message.length), message);
 }
 
 /** Opens `count` tunnels, some at a time, and uses every one of them while all are open. */
-export async function useTunnels(proxy: Deno.ConnectOptions, count: number): Promise<void> {
-  const conns: Deno.Conn[] = [];
+export async function useTunnels(
+  proxy: { hostname: string; port: number },
+  count: number,
+): Promise<void> {
+  const clients: Peer[] = [];
   try {
-    while (conns.length < count) {
-      const some = Array.from({ length: Math.min(100, count - conns.length) });
-      conns.push(...await Promise.all(some.map(() => openTunnel(proxy))));
+    while (clients.length < count) {
+      const some = Array.from({ length: Math.min(100, count - clients.length) });
+      clients.push(...await Promise.all(some.map(() => openTunnel(proxy))));
     }
-    await Promise.all(conns.map((conn, i) => echo(conn, `tunnel ${i} `.padEnd(1_000, "."))));
+    await Promise.all(clients.map((client, i) => echo(client, `tunnel ${i} `.padEnd(1_000, "."))));
   } finally {
-    for (const conn of conns) conn.close();
+    for (const client of clients) client.close();
   }
 }
 

@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { output, Process, run } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
-import { find, inRoot, isFile, isMissing, readText } from "./tools.ts";
+import { inRoot, readSource } from "../sources.ts";
+import { find, isFile, missing } from "./tools.ts";
 import { startEcho, useTunnels } from "./tunnels.ts";
 
 const UNIT = "deploy/systemd/api-server-proxy.service";
@@ -12,10 +13,10 @@ const BINARY = Deno.env.get("PROXY_BIN") ?? inRoot("dist/api-server-proxy");
 /** 0 is nothing to reach, 10 is everything. */
 const MOST_EXPOSURE = 1.1;
 
-const skip = isMissing("unit", { "systemd-analyze": find("systemd-analyze") !== undefined });
+const skip = missing({ "systemd-analyze": find("systemd-analyze") !== undefined });
 const hasSeccomp = isFile(PYTHON) &&
   (await run([PYTHON, "-c", "import seccomp"]).catch(() => ({ code: 1 }))).code === 0;
-const skipFilter = skip || isMissing("unit's filter", {
+const skipFilter = skip ?? missing({
   "python3-seccomp": hasSeccomp,
   [`${BINARY} (deno task compile)`]: isFile(BINARY),
 });
@@ -29,7 +30,7 @@ async function variant(text: string): Promise<string> {
 
 test("unit is clean for systemd-analyze verify", async () => {
   // It wants the program to be where the unit says.
-  const file = await variant(readText(UNIT).replace("/usr/bin/api-server-proxy", "/bin/true"));
+  const file = await variant(readSource(UNIT).replace("/usr/bin/api-server-proxy", "/bin/true"));
   try {
     assertEquals(await run(["systemd-analyze", "verify", file]), {
       code: 0,
@@ -48,7 +49,7 @@ test("unit leaves next to nothing to reach", async () => {
 }, { skip });
 
 test("unit's limits hold the drain and every connection", () => {
-  const unit = readText(UNIT);
+  const unit = readSource(UNIT);
   // Flags of their own apart, 25s of drain and two descriptors for each of 4096 connections.
   assert(Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)![1]) > 25);
   assert(Number(/^LimitNOFILE=(\d+)$/m.exec(unit)![1]) > 2 * 4096);
@@ -81,7 +82,7 @@ for (
   ] as const
 ) {
   test(`binary fails under a filter by which it ${name}`, async () => {
-    const unit = await variant(`${readText(UNIT)}\n${line}\n`);
+    const unit = await variant(`${readSource(UNIT)}\n${line}\n`);
     try {
       const command = [
         PYTHON,

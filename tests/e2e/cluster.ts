@@ -1,9 +1,9 @@
 /** The real API server that the suite runs against: built once, then started in seconds. */
+import { inRoot } from "../sources.ts";
 import { output, Process } from "../harness/child_process.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 /** Where what is built or installed for the suite is kept; git ignores it. */
-export const CACHE = `${ROOT}.cache`;
+export const CACHE = inRoot(".cache");
 /** The kubectl of the API server's own release. */
 export const KUBECTL = `${CACHE}/kubectl`;
 /** Lists and watches with many client-go clients: see tests/apiserver/informers. */
@@ -128,7 +128,7 @@ export class Cluster implements AsyncDisposable {
 async function build(): Promise<void> {
   const packages = [".", "./informers", "k8s.io/kubernetes/cmd/kubectl"];
   await output(["go", "build", "-ldflags=-s -w", "-o", `${CACHE}/`, ...packages], {
-    cwd: `${ROOT}tests/apiserver`,
+    cwd: inRoot("tests/apiserver"),
     env: { CGO_ENABLED: "0" },
     limitMs: BUILD_LIMIT_MS,
   });

@@ -1,4 +1,5 @@
 /** Tests in a network of their own: names, addresses and kernel settings that nobody else has. */
+import { inRoot } from "../sources.ts";
 import { run, whyItFails } from "./child_process.ts";
 import { test } from "./test.ts";
 
@@ -62,7 +63,7 @@ export function testInNetwork(
     const deno = [Deno.execPath(), "test", "--quiet", "--no-check", "--no-prompt", "-P"];
     const command = [...inside(network), ...deno, `--filter=${only}`, new URL(file).pathname];
     const { code, stdout, stderr } = await run(command, {
-      cwd: new URL("../../", import.meta.url).pathname,
+      cwd: inRoot(""),
       env: { [INSIDE]: "yes" },
       limitMs: LIMIT_MS,
     });

@@ -1,6 +1,7 @@
 /** Both peers of a proxy: clients, upstreams, and places where nobody answers. */
 import net from "node:net";
 import { once } from "node:events";
+import { assertEquals } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
 
 /** Connects and sends that, if anything. */
@@ -80,6 +81,13 @@ export class Tunnel implements Disposable {
     this.client.close();
     this.upstream.close();
   }
+}
+
+/** The tunnel of a client that has sent {@linkcode CONNECT}, once it is up. */
+export async function establish(client: Peer, upstream: TestUpstream): Promise<Tunnel> {
+  const accepted = await upstream.accept();
+  assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
+  return new Tunnel(client, accepted);
 }
 
 /** One end of a connection, with what tests do to it. */

@@ -5,15 +5,14 @@ import { type Authority, parseAuthority } from "../../lib/protocol/authority.ts"
 import { output, Process, type Usage, usageOf, whyItFails } from "./child_process.ts";
 import { samplesOf } from "./metrics_report.ts";
 import { connectTo, type Peer } from "./peers.ts";
-import type { LogLine } from "./proxy.ts";
+import { assertEndsAreLast, type LogLine } from "./proxy.ts";
+import { inRoot } from "../sources.ts";
 import { eventually } from "./test.ts";
-
-const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** The command that runs the proxy: as the task `start`, or the binary that `PROXY_BIN` names. */
 export function proxyCommand(...args: string[]): string[] {
   const binary = Deno.env.get("PROXY_BIN");
-  if (binary !== undefined) return [new URL(binary, `file://${ROOT}`).pathname, ...args];
+  if (binary !== undefined) return [inRoot(binary), ...args];
   return [...sourceCommand(), ...args];
 }
 
@@ -26,7 +25,7 @@ export function sourceCommand(v8Flags?: readonly string[]): string[] {
 
 /** What the proxy is started with, so that its paths and its messages are the same everywhere. */
 export const PROXY_START = {
-  cwd: ROOT,
+  cwd: inRoot(""),
   // Certificates that the machine adds would be read late, and reported on standard error.
   env: { NO_COLOR: "1", NODE_EXTRA_CA_CERTS: "" },
 } as const;
@@ -218,6 +217,7 @@ export class ProxyProcess implements AsyncDisposable {
     await this.#process[Symbol.asyncDispose]();
     // A line that is no JSON is a forged one, or the last words of the runtime.
     assertEquals(this.lines("not JSON"), []);
+    assertEndsAreLast(this.log);
   }
 }
 

@@ -1,4 +1,4 @@
-/** A proxy of a test in this process, what it logs, and what it counts. */
+/** A proxy in the test's own process, what it logs, and what it counts. */
 import { once } from "node:events";
 import { assertEquals } from "@std/assert";
 import { type Config, parseConfig } from "../../lib/config/config.ts";
@@ -13,17 +13,57 @@ import {
   reportMetrics,
 } from "../../lib/telemetry/metrics.ts";
 import { samplesOf } from "./metrics_report.ts";
-import { CONNECT, connectTo, ESTABLISHED, type Peer, type TestUpstream, Tunnel } from "./peers.ts";
+import {
+  CONNECT,
+  connectTo,
+  establish,
+  type Peer,
+  type TestUpstream,
+  type Tunnel,
+} from "./peers.ts";
 
 /** One line of the proxy's log. */
 export type LogLine = Readonly<Record<string, unknown>>;
+
+/** The lines that a proxy in this process logs, as they come. */
+export class TestLog {
+  readonly lines: LogLine[] = [];
+  readonly #newLine = new EventTarget();
+
+  /** Takes whole lines. */
+  write(text: string): void {
+    for (const line of text.trimEnd().split("\n")) this.lines.push(JSON.parse(line));
+    this.#newLine.dispatchEvent(new Event("line"));
+  }
+
+  /** The line of that number with that message, as soon as it has been written. */
+  async logged(msg: string, number = 1): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.filter((line) => line.msg === msg);
+      if (found.length >= number) return found[number - 1]!;
+      await once(this.#newLine, "line");
+    }
+  }
+}
+
+/** The messages that end a connection. */
+const ENDS: readonly unknown[] = ["tunnel", "refused", "no tunnel"];
+
+/** Of each connection one line at most says how it ended, and none comes after that. */
+export function assertEndsAreLast(lines: readonly LogLine[]): void {
+  const ended = new Map<unknown, LogLine>();
+  for (const line of lines) {
+    if (line.id === undefined) continue;
+    assertEquals(ended.has(line.id), false, JSON.stringify([ended.get(line.id), line]));
+    if (ENDS.includes(line.msg)) ended.set(line.id, line);
+  }
+}
 
 /** A running proxy on a port of its own, and what it has logged. */
 export class TestProxy implements AsyncDisposable {
   readonly proxy: Proxy;
   readonly shared: SharedMemory;
-  readonly lines: LogLine[] = [];
-  readonly #newLine = new EventTarget();
+  readonly #log = new TestLog();
   readonly #layout: MetricsLayout;
 
   /** @param config What differs from the defaults; probes are off unless asked for. */
@@ -31,15 +71,17 @@ export class TestProxy implements AsyncDisposable {
     const flags = ["--upstream=127.0.0.1:1", "--host=127.0.0.1", "--port=0"];
     const invocation = parseConfig(flags, () => undefined);
     if (invocation.kind !== "run") throw new Error("the test's own flags are wrong");
-    const write = (line: string) => {
-      this.lines.push(JSON.parse(line));
-      this.#newLine.dispatchEvent(new Event("line"));
-    };
+    const write = (line: string) => this.#log.write(line);
     const log = createLog({ level: "debug", format: "json", write });
     const all = { ...invocation.config, probeIntervalMs: 0, ...config };
     this.shared = allocateShared(all, 1);
     this.#layout = layoutFor(all);
     this.proxy = new Proxy(all, log, this.shared);
+  }
+
+  /** All lines so far. */
+  get lines(): readonly LogLine[] {
+    return this.#log.lines;
   }
 
   get authority(): Authority {
@@ -59,19 +101,12 @@ export class TestProxy implements AsyncDisposable {
 
   /** A client whose tunnel is up, and the upstream's end of it. */
   async tunnel(upstream: TestUpstream): Promise<Tunnel> {
-    const client = await this.connect(CONNECT);
-    const accepted = await upstream.accept();
-    assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
-    return new Tunnel(client, accepted);
+    return await establish(await this.connect(CONNECT), upstream);
   }
 
   /** The line of that number with that message, as soon as it has been written. */
-  async logged(msg: string, number = 1): Promise<LogLine> {
-    for (;;) {
-      const found = this.lines.filter((line) => line.msg === msg);
-      if (found.length >= number) return found[number - 1]!;
-      await once(this.#newLine, "line");
-    }
+  logged(msg: string, number = 1): Promise<LogLine> {
+    return this.#log.logged(msg, number);
   }
 
   /** The value of one sample, with its labels if it has some: `name{label="value"}`. */
@@ -89,6 +124,7 @@ export class TestProxy implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.proxy.cut();
     await this.proxy.finished;
+    assertEndsAreLast(this.lines);
     assertEquals(this.served, 0);
     const gauges = ["connections_active", "tunnels_active"];
     assertEquals(gauges.map((name) => this.metric(name)), [0, 0], `${gauges}`);

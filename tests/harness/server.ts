@@ -1,10 +1,15 @@
 /** A whole proxy with its admin server, in the test's own process. */
-import { once } from "node:events";
-import { assertEquals } from "@std/assert";
 import { type Config, parseConfig } from "../../lib/config/config.ts";
 import { serve, type Server } from "../../lib/serve.ts";
-import { CONNECT, connectTo, ESTABLISHED, type Peer, type TestUpstream, Tunnel } from "./peers.ts";
-import { type LogLine, sampleOf } from "./proxy.ts";
+import {
+  CONNECT,
+  connectTo,
+  establish,
+  type Peer,
+  type TestUpstream,
+  type Tunnel,
+} from "./peers.ts";
+import { assertEndsAreLast, type LogLine, sampleOf, TestLog } from "./proxy.ts";
 import { eventually } from "./test.ts";
 import { channelName, type Trigger, type TriggerConfig } from "./worker_trigger.ts";
 
@@ -18,8 +23,7 @@ export function configOf(flags: readonly string[]): Config {
 
 /** A running server, and what it has logged. */
 export class TestServer implements AsyncDisposable {
-  readonly lines: LogLine[] = [];
-  readonly #newLine = new EventTarget();
+  readonly #log = new TestLog();
   #server: Server | undefined;
   readonly #goOn = new Int32Array(new SharedArrayBuffer(8));
   #channel: BroadcastChannel | undefined;
@@ -31,12 +35,14 @@ export class TestServer implements AsyncDisposable {
     const test = new TestServer();
     const all: TriggerConfig = { ...configOf(flags), ...config, goOn: test.#goOn };
     const entry = new URL("./worker_with_trigger.ts", import.meta.url);
-    test.#server = await serve(all, "0.0.0-test", (lines) => {
-      for (const line of lines.trimEnd().split("\n")) test.lines.push(JSON.parse(line));
-      test.#newLine.dispatchEvent(new Event("line"));
-    }, entry);
+    test.#server = await serve(all, "0.0.0-test", (lines) => test.#log.write(lines), entry);
     test.#channel = new BroadcastChannel(channelName(all.upstreams[0]!.port));
     return test;
+  }
+
+  /** All lines so far. */
+  get lines(): readonly LogLine[] {
+    return this.#log.lines;
   }
 
   get server(): Server {
@@ -63,12 +69,8 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** The line of that number with that message, as soon as it has been written. */
-  async logged(msg: string, number = 1): Promise<LogLine> {
-    for (;;) {
-      const found = this.lines.filter((line) => line.msg === msg);
-      if (found.length >= number) return found[number - 1]!;
-      await once(this.#newLine, "line");
-    }
+  logged(msg: string, number = 1): Promise<LogLine> {
+    return this.#log.logged(msg, number);
   }
 
   connect(text = ""): Promise<Peer> {
@@ -78,10 +80,7 @@ export class TestServer implements AsyncDisposable {
 
   /** A client whose tunnel is up, and the upstream's end of it. */
   async tunnel(upstream: TestUpstream): Promise<Tunnel> {
-    const client = await this.connect(CONNECT);
-    const accepted = await upstream.accept();
-    assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
-    return new Tunnel(client, accepted);
+    return await establish(await this.connect(CONNECT), upstream);
   }
 
   /** Asks the admin server; a connection of its own each time. */
@@ -110,5 +109,8 @@ export class TestServer implements AsyncDisposable {
     this.goOn();
     this.#server?.cut();
     await this.#server?.finished;
+    // The channel's own read ends a turn after it has been closed.
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEndsAreLast(this.lines);
   }
 }

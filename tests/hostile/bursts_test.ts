@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo, headFor, openTunnel } from "./crowd.ts";
+import { echo, headFor, openTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 const LIMIT = 60;

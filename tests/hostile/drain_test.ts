@@ -3,7 +3,7 @@ import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } f
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { neverAccepts, type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo, headFor, many, openTunnel } from "./crowd.ts";
+import { echo, headFor, many, openTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 /** Clients of each kind, while a drain begins. */

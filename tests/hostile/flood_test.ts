@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { CONNECT, ESTABLISHED, type Peer, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
-import { echo, goodTunnel } from "./crowd.ts";
+import { echo, goodTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 const GOOD_CLIENTS = 10;

@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { ESTABLISHED, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo } from "./crowd.ts";
+import { echo } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 /** Stands in every attempt; nothing of ours has it. */

@@ -5,7 +5,7 @@ import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { connectResettable, neverAccepts, nobody, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
+import { echo, goodTunnel, headFor, many, openTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 const COUNT = 1_000;

@@ -2,7 +2,7 @@
 import { assertLess, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo, goodTunnel, headFor, many, openTunnel } from "./crowd.ts";
+import { echo, goodTunnel, headFor, many, openTunnel } from "../harness/crowd.ts";
 import { afterShell } from "../harness/child_process.ts";
 import { ProxyProcess } from "../harness/process.ts";
 

@@ -2,7 +2,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
-import { echo, goodTunnel, many } from "./crowd.ts";
+import { echo, goodTunnel, many } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 /** What a pipe holds on Linux unless it is told otherwise. */

@@ -1,7 +1,8 @@
 /** What deploy/monitoring/ asks for is there, and Prometheus understands it. */
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import dashboard from "../../deploy/monitoring/dashboard.json" with { type: "json" };
-import { find, inRoot, isMissing, readText } from "../deploy/tools.ts";
+import { inRoot, readSource } from "../sources.ts";
+import { find, missing } from "../deploy/tools.ts";
 import { output } from "../harness/child_process.ts";
 import { TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
@@ -9,8 +10,8 @@ import { TestServer } from "../harness/server.ts";
 
 /** Prometheus' own tool. */
 const PROMTOOL = find("promtool");
-const skip = isMissing("alerts", { "promtool, of Prometheus": PROMTOOL !== undefined });
-const ALERTS = readText("deploy/monitoring/alerts.yaml");
+const skip = missing({ "promtool, of Prometheus": PROMTOOL !== undefined });
+const ALERTS = readSource("deploy/monitoring/alerts.yaml");
 
 /** All expressions of the dashboard, with the variables as Grafana would fill them in. */
 const EXPRESSIONS = dashboard.panels

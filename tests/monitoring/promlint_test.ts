@@ -1,6 +1,7 @@
 /** Prometheus' own parser and linter read what /metrics answers. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { find, inRoot, isMissing } from "../deploy/tools.ts";
+import { inRoot } from "../sources.ts";
+import { find, missing } from "../deploy/tools.ts";
 import { output, run } from "../harness/child_process.ts";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
@@ -9,7 +10,7 @@ import { WRONG_REPORTS } from "./wrong_reports.ts";
 
 const PROMLINT = inRoot(".cache/promlint");
 
-const skip = isMissing("promlint", { "Go": find("go") !== undefined });
+const skip = missing({ "Go": find("go") !== undefined });
 if (!skip) {
   Deno.test.beforeAll(async () => {
     const cwd = inRoot("tests/monitoring/promlint");

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertGreater, assertNotEquals, fail } from "@std/assert";
 import { parseAuthority } from "../../lib/protocol/authority.ts";
 import { MAX_HEAD_BYTES, MAX_REQUEST_LINE_BYTES } from "../../lib/protocol/connect_request.ts";
+import { type Random, randomFrom } from "../harness/random.ts";
 import { CLIENTS } from "./clients.ts";
 import { REFUSED, SERVED } from "./heads.ts";
 import { byteByByte, bytesOf, type Outcome, outcome } from "./outcome.ts";
@@ -9,18 +10,6 @@ import { SMUGGLING } from "./smuggling.ts";
 /** A case is made of this plus its number: a failure gives the sum, which makes it again. */
 const SEED = 20_260_801;
 const CASES = 6_000;
-
-/** Numbers from 0 up to a limit, the same ones for the same seed (mulberry32). */
-type Random = (below: number) => number;
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor(((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32 * below);
-  };
-}
 
 const METHODS = ["connect", "CONNECT ", "GET", "PRI", "", "CON\0NECT", "\xc3\xa9"];
 const HOSTS = [

@@ -1,7 +1,7 @@
 /** What stands in several places and must be the same: the version, Deno's release, permissions. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
-import { filesIn, readSource } from "../sources.ts";
+import { filesIn, inRoot, readSource } from "../sources.ts";
 import { test } from "../harness/test.ts";
 
 /** Makes a program believe that it runs on an old release. */
@@ -13,7 +13,7 @@ for (const [what, program] of [["the program", "main.ts"], ["compile", "release/
   test(`${what} refuses a Deno that is too old in one line, and ends with 2`, async () => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--allow-env", `--preload=${OLD_DENO}`, program!],
-      cwd: new URL("../..", import.meta.url),
+      cwd: inRoot(""),
       env: { NO_COLOR: "1" },
     }).output();
     const text = new TextDecoder();

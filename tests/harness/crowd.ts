@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { formatAuthority } from "../../lib/protocol/authority.ts";
 import type { Authority } from "../../lib/protocol/authority.ts";
-import { ESTABLISHED, type Peer } from "../harness/peers.ts";
-import type { ProxyProcess } from "../harness/process.ts";
+import { ESTABLISHED, type Peer } from "./peers.ts";
+import type { ProxyProcess } from "./process.ts";
 
 /** Calls `once` that many times, some at once. */
 export async function many(
