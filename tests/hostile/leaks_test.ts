@@ -116,7 +116,9 @@ async function weather(
 }
 
 /** Every connection has left one line that says how it ended. */
-async function accountsForAll(program: ProxyProcess): Promise<void> {
+async function accountsForAll(program: ProxyProcess, { good }: Places): Promise<void> {
+  // It is accepted after all others: then their number is known.
+  await goodTunnel(program, good);
   const accepted = (await program.metrics()).get("api_server_proxy_connections_total");
   const ends = ["tunnel", "refused", "no tunnel"];
   const told = () => ends.reduce((sum, msg) => sum + program.lines(msg).length, 0);
@@ -127,29 +129,29 @@ for (const { name, client } of STORMS) {
   test(`nothing is left of ${COUNT} ${name}`, async () => {
     await weather(async (program, places) => {
       await many(COUNT, () => client(program, places));
-      await accountsForAll(program);
+      await accountsForAll(program, places);
     });
   });
 }
 
 test(`nothing is left of ${COUNT} clients that close during the dial`, async () => {
-  await weather(async (program, { silent }) => {
-    await many(COUNT, async () => (await program.connect(headFor(silent))).close(), 250);
-    await accountsForAll(program);
+  await weather(async (program, places) => {
+    await many(COUNT, async () => (await program.connect(headFor(places.silent))).close(), 250);
+    await accountsForAll(program, places);
     assertEquals(program.lines("refused").every(({ status }) => status === 504), true);
   }, ["--connect-timeout=500ms"]);
 });
 
 test(`nothing is left of ${COUNT} clients that reset during the dial`, async () => {
-  await weather(async (program, { silent }) => {
+  await weather(async (program, places) => {
     const atOnce = 100;
     for (let dials = 1; dials < COUNT; dials += atOnce) {
       const clients = Array.from({ length: atOnce }, () => connectResettable(program.authority));
-      for (const client of await Promise.all(clients)) client.write(headFor(silent));
+      for (const client of await Promise.all(clients)) client.write(headFor(places.silent));
       await program.logged("dialling", dials + atOnce);
       for (const client of await Promise.all(clients)) await reset(client);
     }
-    await accountsForAll(program);
+    await accountsForAll(program, places);
     assertEquals(program.lines("no tunnel").length, COUNT);
   }, ["--connect-timeout=1h"]);
 });
