@@ -99,3 +99,22 @@ Deno.test("every file in lib/ begins by saying what it is for", () => {
     assert(sources.get(file)?.startsWith("/**"), `lib/${file} does not begin with a doc comment`);
   }
 });
+
+const helpers = filesIn("tests").filter((path) =>
+  path.endsWith(".ts") && !path.endsWith("_test.ts")
+);
+
+Deno.test("every helper in tests/ begins by saying what it is for", () => {
+  assertGreater(helpers.length, 20);
+  for (const path of helpers) {
+    assert(readSource(path).startsWith("/**"), `${path} does not begin with a doc comment`);
+  }
+});
+
+Deno.test("everything that tests/harness/ exports has a doc comment", () => {
+  for (const path of helpers.filter((path) => path.startsWith("tests/harness/"))) {
+    const bare = /(?<!\*\/\n)^export (?!type \{|\{)(?:declare |async |abstract )*\w+ (\w+)/m
+      .exec(readSource(path));
+    assertEquals(bare?.[1], undefined, `what is it? ${path} exports it without a doc comment`);
+  }
+});

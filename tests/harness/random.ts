@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 /** Numbers from 0 up to a limit, the same ones for the same seed (mulberry32). */
 export type Random = (below: number) => number;
 
+/** The numbers of that seed. */
 export function randomFrom(seed: number): Random {
   let state = seed >>> 0;
   return (below) => {
