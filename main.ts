@@ -12,6 +12,7 @@ import {
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
 import { ready } from "./lib/commands/ready.ts";
 import { remap } from "./lib/commands/remap.ts";
+import { tunnels } from "./lib/commands/tunnels.ts";
 import { ListenError, serve, type Server } from "./lib/serve.ts";
 import { usage } from "./lib/config/usage.ts";
 
@@ -33,6 +34,7 @@ const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
 const COMMANDS = new Map<string, Command>([
   ["ready", ready],
   ["remap", remap],
+  ["tunnels", tunnels],
 ]);
 
 const IO: Io = {

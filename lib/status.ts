@@ -78,6 +78,7 @@ export class Status {
     const { config, version, shared, layout } = this.#options;
     const up = this.#upstreamsUp();
     return reportMetrics(shared.metrics.map((cells) => new Metrics(layout, cells)), {
+      api_server_proxy_connections_limit: config.maxConnections,
       api_server_proxy_upstream_up: config.upstreams.map((authority, at) => ({
         labels: { upstream: formatAuthority(authority) },
         value: Number(up[at]),

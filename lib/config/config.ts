@@ -28,6 +28,7 @@ export interface Config {
   readonly maxTunnelAgeMs: number;
   readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
+  readonly logOpenAfterMs: number;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** `undefined`: by where the log goes. */
   readonly logFormat: "json" | "text" | undefined;
@@ -121,6 +122,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     maxTunnelAgeMs: value("max-tunnel-age"),
     shutdownDelayMs: value("shutdown-delay"),
     drainTimeoutMs: value("drain-timeout"),
+    logOpenAfterMs: value("log-open-after"),
     logLevel: value("log-level"),
     logFormat: values("log-format").at(-1),
   });

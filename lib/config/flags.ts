@@ -162,6 +162,13 @@ export const FLAGS = {
     ...duration,
     help: "after that, how long live tunnels may continue",
   },
+  "log-open-after": {
+    group: "Log",
+    value: "DURATION",
+    fallback: "10s",
+    ...duration,
+    help: "log a tunnel as opened once it is this old, so that long ones are seen while they live",
+  },
   "log-level": {
     group: "Log",
     value: "LEVEL",

@@ -9,6 +9,8 @@ Usage:
       print the address at which the peer cluster reaches this proxy
   api-server-proxy ready [URL]
       exit with 0 if a running proxy is ready (default: http://127.0.0.1:8119/readyz)
+  api-server-proxy tunnels [--output table|json] [URL]
+      print the live tunnels of a running proxy (default: http://127.0.0.1:8119/tunnels)
 
 Examples:
   # Serve the API server at 10.0.0.10 to clients from the gateways' network

@@ -112,6 +112,15 @@ export const REFUSALS = {
     advice: "Try again in a moment, or ask the administrator of this proxy to raise its limits.",
     fields: "Retry-After: 1\r\n",
   },
+  too_many_from_source: {
+    status: 503,
+    error: "connection_limit_reached",
+    level: "warn",
+    phrase: "Too many connections from one source address to the API server proxy",
+    advice:
+      "Close connections and try again, or ask the administrator of this proxy to raise --max-connections-per-source.",
+    fields: "Retry-After: 1\r\n",
+  },
   draining: {
     status: 503,
     error: "destination_unavailable",

@@ -45,7 +45,7 @@ export class Admission {
     if (this.#maxPerSource === Infinity) return undefined;
     if (this.#take(this.#slot(source), this.#maxPerSource)) return undefined;
     Atomics.sub(this.#own, TOTAL, 1);
-    return new Refusal("too_many_connections", "the limit for one source address is reached");
+    return new Refusal("too_many_from_source");
   }
 
   /** Counts out a client that was counted in. */

@@ -8,7 +8,7 @@ import type { Linked, LinkedList } from "./linked_list.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Policy } from "../protocol/policy.ts";
-import { Refusal, refusalResponse, REFUSALS } from "../protocol/refusal.ts";
+import { Refusal, type RefusalKind, refusalResponse, REFUSALS } from "../protocol/refusal.ts";
 import { isReset, writeAll } from "./sockets.ts";
 import {
   type Side,
@@ -29,6 +29,8 @@ export interface ConnectionContext {
   /** Which of the workers this one is. */
   readonly worker: number;
   readonly maxTunnelAgeMs: number;
+  /** A tunnel older than this is logged while it lives. */
+  readonly logOpenAfterMs: number;
   readonly tunnelLimits: TunnelLimits;
   /** Called each time that a connection has come to its next phase. */
   readonly onPhase: (connection: Connection) => void;
@@ -63,6 +65,12 @@ const NEXT: Readonly<Record<Phase, readonly Phase[]>> = {
   tunnel: ["closed"],
   refused: ["closed"],
   closed: [],
+};
+
+/** The limit that each of these refusals is for. */
+const LIMITS: Partial<Record<RefusalKind, string>> = {
+  too_many_connections: "max_connections",
+  too_many_from_source: "max_connections_per_source",
 };
 
 /** Ends a connection that gets no answer: the client has gone, or has sent nothing. */
@@ -104,6 +112,11 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   #upstream: Authority | undefined;
   #local = "";
   #connectMs = 0;
+  /** When the client's first byte had gone through the tunnel. */
+  #firstSentMs = 0;
+  /** From then to the upstream's first byte. */
+  #firstByteMs = 0;
+  #isLoggedOpen = false;
   #tunnel: Tunnel | undefined;
 
   constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
@@ -155,6 +168,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       void this.#readAhead();
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
+      if (!this.#isLoggedOpen) this.#logOpen(phaseMs);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
     } else if (this.#phase === "refused" && phaseMs >= LINGER_MS) {
       this.#enter("closed");
@@ -267,23 +281,47 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   onBytes(from: Side, count: number): void {
     const direction = from === "client" ? "up" : "down";
     this.#context.metrics.add("tunnel_bytes_total", count, direction);
+    if (this.#firstByteMs === 0 && count > 0) this.#timeFirstByte(from);
+  }
+
+  /** A server that hangs still accepts, and may even say something: it does not answer. */
+  #timeFirstByte(from: Side): void {
+    if (from === "client") {
+      if (this.#firstSentMs === 0) this.#firstSentMs = performance.now();
+    } else if (this.#firstSentMs > 0) {
+      this.#firstByteMs = performance.now() - this.#firstSentMs;
+      this.#context.metrics.observe("first_byte_duration_seconds", this.#firstByteMs / 1_000);
+    }
+  }
+
+  #logOpen(ageMs: number): void {
+    const { logOpenAfterMs, log } = this.#context;
+    if (logOpenAfterMs === 0 || ageMs < logOpenAfterMs) return;
+    this.#isLoggedOpen = true;
+    log("info", "opened", this.#tunnelFields());
+  }
+
+  /** What is known of a tunnel, at whatever time. */
+  #tunnelFields() {
+    const { bytesUp, bytesDown } = this.#tunnel!;
+    return {
+      ...this.#logFields(),
+      upstream: formatAuthority(this.#upstream!),
+      local: this.#local,
+      status: 200,
+      connectMs: milliseconds(this.#connectMs),
+      firstByteMs: this.#firstByteMs === 0 ? undefined : milliseconds(this.#firstByteMs),
+      bytesUp,
+      bytesDown,
+    };
   }
 
   /** For its tunnel. */
   onEnd(end: TunnelEnd): void {
     const { metrics, log } = this.#context;
-    const { bytesUp, bytesDown } = this.#tunnel!;
     metrics.add("tunnels_active", -1);
     metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
-    log("info", "tunnel", {
-      ...this.#logFields(),
-      upstream: formatAuthority(this.#upstream!),
-      status: 200,
-      connectMs: milliseconds(this.#connectMs),
-      bytesUp,
-      bytesDown,
-      ...end,
-    });
+    log("info", "tunnel", { ...this.#tunnelFields(), ...end });
     this.#enter("closed");
   }
 
@@ -302,6 +340,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#enter("refused");
     this.#context.metrics.add("requests_total", 1, String(status));
     this.#context.metrics.add("refusals_total", 1, type);
+    const limit = LIMITS[refusal.kind];
+    if (limit !== undefined) this.#context.metrics.add("limit_refusals_total", 1, limit);
     this.#context.log(level, "refused", {
       ...this.#logFields(),
       status,
@@ -327,6 +367,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     return {
       id: this.#id,
       source: this.source,
+      sourcePort: this.#sourcePort,
       authority: this.#authority && formatAuthority(this.#authority),
       durationMs: milliseconds(performance.now() - this.acceptedMs),
     };

@@ -14,7 +14,7 @@ import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_mem
 import { isReset, isSameListener, listenOn } from "./sockets.ts";
 import { Upstreams } from "./upstreams.ts";
 
-/** Quiet tunnels are closed over this part of the drain timeout; busy ones have the rest. */
+/** Quiet tunnels are closed over this part of the drain timeout, busy ones over the rest. */
 const DRAIN_SPREAD = 0.8;
 /** The pause after a failed accept is doubled from the first to the last of these. */
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
@@ -42,6 +42,8 @@ interface Drain {
   readonly connections: number;
   closedQuiet: number;
   cut: number;
+  /** Those that were left when the time for quiet moments was over. */
+  busy?: number;
 }
 
 /** A running proxy: made listening, and gone once {@linkcode Proxy.finished} resolves. */
@@ -108,6 +110,7 @@ export class Proxy {
     this.#context = {
       headerTimeoutMs: config.headerTimeoutMs,
       maxTunnelAgeMs: config.maxTunnelAgeMs,
+      logOpenAfterMs: config.logOpenAfterMs,
       tunnelLimits: {
         idleTimeoutMs: config.idleTimeoutMs,
         halfCloseTimeoutMs: config.halfCloseTimeoutMs,
@@ -285,14 +288,28 @@ export class Proxy {
     if (this.#admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
     if (drainTimeoutMs === 0) return;
     if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
-    const timeLeft = Math.max(0, 1 - elapsedMs / (drainTimeoutMs * DRAIN_SPREAD));
-    const mayStay = Math.floor(drain.connections * timeLeft);
+    const quietMs = drainTimeoutMs * DRAIN_SPREAD;
+    const mayStay = Math.floor(drain.connections * Math.max(0, 1 - elapsedMs / quietMs));
     let surplus = this.#admittedCount - mayStay;
     for (const connection of this.#served) {
       if (surplus <= 0) break;
       if (!connection.closeIfQuiet(nowMs, "drain")) continue;
       surplus--;
       drain.closedQuiet++;
+    }
+    if (elapsedMs >= quietMs) {
+      this.#cutBusy(drain, (elapsedMs - quietMs) / (drainTimeoutMs - quietMs));
+    }
+  }
+
+  /** Cuts those that never come to a quiet moment, the oldest first, so that they do not end together. */
+  #cutBusy(drain: Drain, timeGone: number): void {
+    drain.busy ??= this.#served.size;
+    let surplus = this.#served.size - Math.ceil(drain.busy * (1 - timeGone));
+    for (const connection of this.#served) {
+      if (surplus-- <= 0) break;
+      connection.cut("drain");
+      drain.cut++;
     }
   }
 

@@ -59,6 +59,11 @@ const COUNTED = {
     help: "Requests refused, by the error type of RFC 9209.",
     labels: { error: ERRORS },
   },
+  limit_refusals_total: {
+    type: "counter",
+    help: "Clients refused by a limit of their number, by the limit.",
+    labels: { limit: ["max_connections", "max_connections_per_source"] },
+  },
   tunnels_active: { type: "gauge", help: "Tunnels that are up." },
   tunnel_bytes_total: {
     type: "counter",
@@ -70,6 +75,11 @@ const COUNTED = {
     help: "How long it took to reach the API server.",
     buckets: CONNECT_BUCKETS_SECONDS,
   },
+  first_byte_duration_seconds: {
+    type: "histogram",
+    help: "From a tunnel's first byte from the client to the API server's first byte.",
+    buckets: CONNECT_BUCKETS_SECONDS,
+  },
   tunnel_duration_seconds: {
     type: "histogram",
     help: "How long tunnels were up that have ended.",
@@ -78,13 +88,17 @@ const COUNTED = {
   accept_errors_total: { type: "counter", help: "Failed attempts to accept a connection." },
   event_loop_lag_seconds: {
     type: "gauge",
-    help: "How late the last periodic check came, the worst of all workers.",
+    help: "How long what was ready had to wait, the worst of 15 s and of all workers.",
     merge: "max",
   },
 } as const satisfies Record<string, MetricSpec>;
 
 /** What is known when the report is made, with full names: the `process_*` ones are Prometheus's own. */
 const READ = {
+  api_server_proxy_connections_limit: {
+    type: "gauge",
+    help: "Client connections that may be served at once; 0 is no limit.",
+  },
   api_server_proxy_upstream_up: { type: "gauge", help: "Whether the API server can be reached." },
   api_server_proxy_draining: { type: "gauge", help: "Whether the proxy is shutting down." },
   api_server_proxy_workers: { type: "gauge", help: "Event loops that share the port." },

@@ -106,6 +106,7 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
   "max-tunnel-age": times("maxTunnelAgeMs", 0),
   "shutdown-delay": times("shutdownDelayMs", 0),
   "drain-timeout": times("drainTimeoutMs", 25_000),
+  "log-open-after": times("logOpenAfterMs", 10_000),
   "log-level": {
     key: "logLevel",
     fallback: "info",

@@ -22,6 +22,7 @@ const DEFAULTS: Readonly<Record<keyof typeof FLAGS, string>> = {
   "max-tunnel-age": "0",
   "shutdown-delay": "0",
   "drain-timeout": "25s",
+  "log-open-after": "10s",
   "log-level": "info",
   "log-format": "json; text on a terminal",
 };

@@ -133,6 +133,7 @@ export class TestProxy implements AsyncDisposable {
 
 /** Stands for what a whole process would read. */
 export const NO_READINGS: Readings = {
+  api_server_proxy_connections_limit: 0,
   api_server_proxy_upstream_up: [],
   api_server_proxy_draining: 0,
   api_server_proxy_workers: 1,

@@ -201,22 +201,29 @@ test("connection logs a tunnel when it has ended, with everything to join on", a
   using upstream = new TestUpstream();
   await using proxy = new TestProxy({ upstreams: [upstream.authority] });
   using tunnel = await proxy.tunnel(upstream);
+  const { port: sourcePort } = tunnel.client.conn.localAddr as Deno.NetAddr;
+  const { port: localPort } = tunnel.upstream.conn.remoteAddr as Deno.NetAddr;
   await tunnel.client.write("12345");
   await tunnel.client.closeWrite();
   await tunnel.upstream.readAll();
   await tunnel.upstream.write("123");
   await tunnel.upstream.closeWrite();
   await tunnel.client.readAll();
-  const { time, connectMs, durationMs, ...line } = await proxy.logged("tunnel");
-  assertEquals([typeof time, typeof connectMs, typeof durationMs], ["string", "number", "number"]);
+  const { time, connectMs, firstByteMs, durationMs, ...line } = await proxy.logged("tunnel");
+  assertEquals(
+    [typeof time, typeof connectMs, typeof firstByteMs, typeof durationMs],
+    ["string", "number", "number", "number"],
+  );
   const { host, port } = upstream.authority;
   assertEquals(line, {
     level: "info",
     msg: "tunnel",
     id: 1,
     source: "127.0.0.1",
+    sourcePort,
     authority: "api:443",
     upstream: `${host}:${port}`,
+    local: `127.0.0.1:${localPort}`,
     status: 200,
     bytesUp: 5,
     bytesDown: 3,
@@ -248,4 +255,35 @@ test("connection that is cut just as the upstream is there leaves neither side o
     await accepted.end();
     await client.end();
   }
+});
+
+test("connection logs a tunnel as opened while it lives, once, and says nothing of short ones", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({ upstreams: [upstream.authority], logOpenAfterMs: 200 });
+  (await proxy.tunnel(upstream))[Symbol.dispose]();
+  await proxy.logged("tunnel");
+  using tunnel = await proxy.tunnel(upstream);
+  await tunnel.client.write("12345");
+  const opened = await proxy.logged("opened");
+  assertEquals([opened.id, opened.bytesUp, opened.end], [2, 5, undefined]);
+  tunnel.client.close();
+  await proxy.logged("tunnel", 2);
+  assertEquals(proxy.lines.filter(({ msg }) => msg === "opened").length, 1);
+});
+
+test("connection observes how long the upstream took to say something to the client", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({ upstreams: [upstream.authority] });
+  using tunnel = await proxy.tunnel(upstream);
+  await tunnel.client.write("hello");
+  await tunnel.upstream.readText(5);
+  assertEquals(proxy.metric("first_byte_duration_seconds_count"), 0);
+  await tunnel.upstream.write("at last");
+  await tunnel.client.readText(7);
+  assertEquals(proxy.metric("first_byte_duration_seconds_count"), 1);
+  await tunnel.client.write("again");
+  await tunnel.upstream.readText(5);
+  await tunnel.upstream.write("again");
+  await tunnel.client.readText(5);
+  assertEquals(proxy.metric("first_byte_duration_seconds_count"), 1);
 });
