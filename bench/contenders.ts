@@ -1,6 +1,6 @@
 /** Who takes part, and how each is started. */
-import { getAvailablePort } from "@std/net/get-available-port";
 import { Process, whyItFails } from "../tests/harness/child_process.ts";
+import { freePort } from "../tests/harness/peers.ts";
 import { PROXY_START, sourceCommand } from "../tests/harness/process.ts";
 
 /** A proxy that runs, or the upstream itself. */
@@ -119,7 +119,7 @@ function contender(
   return {
     name,
     start(upstream) {
-      const port = getAvailablePort();
+      const port = freePort();
       const address = `127.0.0.1:${port}`;
       return startProxy(command(port, upstream), { name, address, connect });
     },

@@ -1,5 +1,5 @@
 /** What ours does for one connection and one round trip, counted: no clock has a part in it. */
-import { getAvailablePort } from "@std/net/get-available-port";
+import { freePort } from "../tests/harness/peers.ts";
 import { isOnPath, oursArguments, oursCommand, startProxy } from "./contenders.ts";
 import type { Load } from "./load.ts";
 
@@ -68,13 +68,16 @@ export async function countAllocations(load: Load): Promise<Counts> {
   return { connection: await count("connections"), roundTrip: await count("round-trips") };
 }
 
-/** From `… Scavenge 5.1 (7.0) -> 4.3 (7.3) MB …`: what came between one and the next. */
+/** From `[1:0x5f:0] … Scavenge 5.1 (7.0) -> 4.3 (7.3) MB …`: what came in between, in each isolate. */
 function allocatedBytes(trace: readonly string[]): number {
-  const collections = trace
-    .flatMap((line) => [...line.matchAll(/ (\d+\.\d+) \(\d+\.\d+\) -> (\d+\.\d+) \(/g)])
-    .map(([, before, after]) => ({ before: Number(before), after: Number(after) }));
-  const megabytes = collections.slice(1)
-    .reduce((sum, { before }, i) => sum + Math.max(0, before - collections[i]!.after), 0);
+  const collections = trace.flatMap((line) => {
+    const [, isolate, before, after] =
+      /\[\d+:(0x\w+).* (\d+\.\d+) \(\d+\.\d+\) -> (\d+\.\d+) \(/.exec(line) ?? [];
+    return isolate ? [{ isolate, before: Number(before), after: Number(after) }] : [];
+  });
+  const megabytes = [...Map.groupBy(collections, ({ isolate }) => isolate).values()]
+    .flatMap((own) => own.slice(1).map(({ before }, i) => Math.max(0, before - own[i]!.after)))
+    .reduce((sum, grown) => sum + grown, 0);
   return megabytes * 1024 * 1024;
 }
 
@@ -84,7 +87,7 @@ function startOurs(
   v8Flags: readonly string[] | undefined,
   stdout: "null" | "piped" = "null",
 ) {
-  const port = getAvailablePort();
+  const port = freePort();
   const command = [...oursCommand(binary, v8Flags), ...oursArguments(port, load.upstream, 1)];
   const proxy = { name: "ours", address: `127.0.0.1:${port}`, connect: true };
   return startProxy(command, proxy, stdout);

@@ -1,5 +1,5 @@
 /** How cost grows with tunnels, with the size of messages, and with workers. */
-import { getAvailablePort } from "@std/net/get-available-port";
+import { freePort } from "../tests/harness/peers.ts";
 import { oursArguments, oursCommand, type Running, startProxy } from "./contenders.ts";
 import { type Curve, drawGrowth } from "./growth_chart.ts";
 import type { Load } from "./load.ts";
@@ -68,7 +68,7 @@ async function withProxy<T>(
   workers: number,
   use: (proxy: Running) => Promise<T>,
 ): Promise<T> {
-  const port = getAvailablePort();
+  const port = freePort();
   const command = [...oursCommand(binary), ...oursArguments(port, load.upstream, workers)];
   const address = `127.0.0.1:${port}`;
   await using proxy = startProxy(command, { name: "ours", address, connect: true });

@@ -166,6 +166,12 @@ export function nobody(): Authority {
   return { host: "127.0.0.1", port: 1 };
 }
 
+/** A port of loopback that was free a moment ago, for a program that cannot take port 0. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
 /** A place that swallows connection attempts: its accept queue is full. No outside address is needed. */
 export async function neverAccepts(): Promise<{ authority: Authority } & Disposable> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
