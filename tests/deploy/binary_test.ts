@@ -62,7 +62,12 @@ test("binary may use the network and its own variables, and nothing else", async
   const allowed = Object.entries(permissions)
     .filter(([name, value]) => name.startsWith("allow_") && value !== null);
   assertEquals(Object.fromEntries(allowed.filter(([name]) => name !== "allow_import")), {
-    allow_env: ["API_SERVER_PROXY_*", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"],
+    allow_env: [
+      "API_SERVER_PROXY_*",
+      "DENO_TOKIO_EVENT_INTERVAL",
+      "KUBERNETES_SERVICE_HOST",
+      "KUBERNETES_SERVICE_PORT",
+    ],
     allow_net: [],
   });
   assertEquals(permissions.prompt, false);
