@@ -121,6 +121,15 @@ export const REFUSALS = {
       "Close connections and try again, or ask the administrator of this proxy to raise --max-connections-per-source.",
     fields: "Retry-After: 1\r\n",
   },
+  local_shortage: {
+    status: 503,
+    error: "connection_limit_reached",
+    level: "error",
+    phrase: "API server proxy is short of ports or descriptors",
+    advice:
+      "Try again in a moment, or ask the administrator of this proxy to raise its limit of open files or its machine's range of local ports.",
+    fields: "Retry-After: 1\r\n",
+  },
   draining: {
     status: 503,
     error: "destination_unavailable",

@@ -11,6 +11,15 @@ const LEAST_USE = 1 / 16;
 const spares = new Map(SIZES_BYTES.map((size) => [size, [] as Uint8Array<ArrayBuffer>[]]));
 /** For each size. */
 const MAX_SPARE_BYTES = 4 * 1024 * KIB;
+/** The most that all buffers take that are larger than those that wait, spare ones included. */
+const MAX_LARGE_BYTES = 32 * 1024 * KIB;
+let maxLargeBytes = MAX_LARGE_BYTES;
+let largeBytes = 0;
+
+/** Divides the memory for large buffers: this isolate is one of so many that read. */
+export function shareLargeBuffers(isolates: number): void {
+  maxLargeBytes = MAX_LARGE_BYTES / isolates;
+}
 
 /** What a direction waits with before its first byte: 1 KiB. Its bytes are anything. */
 export function firstBuffer(): Uint8Array<ArrayBuffer> {
@@ -40,12 +49,22 @@ export function bufferAfter(
 
 /** Keeps a buffer for whoever needs one next. No read may be under way with it. */
 export function giveBack(buffer: Uint8Array<ArrayBuffer>): void {
-  const same = spares.get(buffer.length);
-  if (same !== undefined && same.length * buffer.length < MAX_SPARE_BYTES) same.push(buffer);
+  const { length } = buffer;
+  const same = spares.get(length);
+  if (same !== undefined && same.length * length < MAX_SPARE_BYTES) same.push(buffer);
+  else if (length > MAX_WAITING_BYTES) largeBytes -= length;
 }
 
+/** A buffer of that size, or of 16 KiB where there is no memory left for large ones. */
 function takeBuffer(bytes: number): Uint8Array<ArrayBuffer> {
-  return spares.get(bytes)?.pop() ?? new Uint8Array(bytes);
+  const spare = spares.get(bytes)?.pop();
+  if (spare !== undefined) return spare;
+  if (bytes > MAX_WAITING_BYTES) {
+    // Readers that stall must not fill the memory, however many they are.
+    if (largeBytes + bytes > maxLargeBytes) return takeBuffer(MAX_WAITING_BYTES);
+    largeBytes += bytes;
+  }
+  return new Uint8Array(bytes);
 }
 
 function sizeAbove(bytes: number): number {

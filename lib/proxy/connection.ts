@@ -71,6 +71,7 @@ const NEXT: Readonly<Record<Phase, readonly Phase[]>> = {
 const LIMITS: Partial<Record<RefusalKind, string>> = {
   too_many_connections: "max_connections",
   too_many_from_source: "max_connections_per_source",
+  local_shortage: "local_shortage",
 };
 
 /** Ends a connection that gets no answer: the client has gone, or has sent nothing. */
@@ -127,6 +128,11 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#sourcePort = (client.remoteAddr as Deno.NetAddr).port;
     this.#context = context;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
+  }
+
+  /** Its number: a client that was accepted later has a larger one. */
+  get id(): number {
+    return this.#id;
   }
 
   /** Where it stands. */

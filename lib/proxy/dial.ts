@@ -123,10 +123,18 @@ const KIND_OF_CODE: Readonly<Record<string, RefusalKind>> = {
   // What a local firewall, a host without IPv6 and a link-local address answer.
   EPERM: "upstream_unreachable",
   EACCES: "upstream_unreachable",
-  EADDRNOTAVAIL: "upstream_unreachable",
   EAFNOSUPPORT: "upstream_unreachable",
   EINVAL: "upstream_unreachable",
   ETIMEDOUT: "upstream_timeout",
+  // It has reset the connection before this could be seen.
+  ENOTCONN: "upstream_refused",
+  // No local port, descriptor or memory is left: the upstream has no part in it.
+  EADDRNOTAVAIL: "local_shortage",
+  EAGAIN: "local_shortage",
+  EMFILE: "local_shortage",
+  ENFILE: "local_shortage",
+  ENOBUFS: "local_shortage",
+  ENOMEM: "local_shortage",
 };
 
 function asRefusal(error: unknown): Refusal {

@@ -8,6 +8,7 @@ import { LinkedList } from "./linked_list.ts";
 import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import { isDescriptorShortage, SpareDescriptors } from "../telemetry/spare_descriptors.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_memory.ts";
@@ -16,6 +17,8 @@ import { Upstreams } from "./upstreams.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout, busy ones over the rest. */
 const DRAIN_SPREAD = 0.8;
+/** Clients that can be refused at a time when no descriptor is left. */
+const SPARE_DESCRIPTORS = 4;
 /** The pause after a failed accept is doubled from the first to the last of these. */
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
@@ -24,6 +27,8 @@ const MAX_LINGERING = 256;
 const READ_TURNS = 4;
 /** A tick that comes this late judges nobody; the next one does. */
 const STANDSTILL_MS = 1_000;
+/** How often, and how long each time, a client waits for another worker to make room for it. */
+const ROOM_TURNS = 50, ROOM_TURN_MS = 5;
 /** How long refused clients may still read when nobody else is left in a drain. */
 const LAST_LINGER_MS = 1_000;
 
@@ -60,8 +65,10 @@ export class Proxy {
   readonly #admission: Admission;
   readonly #shared: SharedMemory;
   readonly #worker: number;
+  readonly #onRoomWanted: (worker: number) => void;
   readonly #metrics: Metrics;
   readonly #lag: LoopLag;
+  readonly #spares = new SpareDescriptors(SPARE_DESCRIPTORS);
   readonly #tickIntervalMs: number;
   readonly #tickTimer: ReturnType<typeof setInterval>;
   /** Those that were admitted and whose request is not complete. */
@@ -86,9 +93,17 @@ export class Proxy {
 
   /**
    * @param worker Which of those that share the memory this one is.
+   * @param onRoomWanted Has that worker do {@linkcode Proxy.makeRoom}.
    * @throws The error of `Deno.listen`.
    */
-  constructor(config: Config, log: Log, shared: SharedMemory, worker = 0) {
+  constructor(
+    config: Config,
+    log: Log,
+    shared: SharedMemory,
+    worker = 0,
+    onRoomWanted: (worker: number) => void = () => {},
+  ) {
+    this.#onRoomWanted = onRoomWanted;
     this.#config = config;
     this.#log = log;
     this.#shared = shared;
@@ -182,18 +197,35 @@ export class Proxy {
     for (;;) {
       try {
         if (this.#wouldEvictUnread()) await this.#waitForReads();
-        this.#start(await listener.accept());
+        const client = await listener.accept();
+        if (this.#othersShouldMakeRoom() && this.#mayEnter(this.#sourceOf(client))) {
+          await this.#askForRoom();
+        }
+        if (this.#drain === undefined) this.#start(client);
+        else client.close();
         pauseMs = 0;
       } catch (error) {
         if (this.#listenerClosed.signal.aborted) return;
         this.#metrics.add("accept_errors_total", 1);
         // A client that has reset while it waited costs the others nothing.
         if (isReset(error)) continue;
+        if (isDescriptorShortage(error) && this.#useSpareDescriptor()) continue;
         pauseMs = Math.min(Math.max(FIRST_ACCEPT_PAUSE_MS, pauseMs * 2), LAST_ACCEPT_PAUSE_MS);
         this.#log("warn", "accept failed", { error: String(error), retryMs: pauseMs });
         await delay(pauseMs, this.#listenerClosed.signal);
       }
     }
+  }
+
+  /** Makes room for a client that can at least be told. @returns Whether there was room to make. */
+  #useSpareDescriptor(): boolean {
+    if (!this.#spares.isShort) {
+      this.#log("warn", "out of descriptors", {
+        connections: this.#admittedCount,
+        advice: "raise the limit of open files: ulimit -n, LimitNOFILE, or the container runtime's",
+      });
+    }
+    return this.#spares.release();
   }
 
   /** Whether the next client would push out one whose request may be here, but is not read yet. */
@@ -208,15 +240,51 @@ export class Proxy {
     this.#lastReadMs = performance.now();
   }
 
+  /** Has the client that has waited longest leave, if there is no other room. */
+  async makeRoom(): Promise<void> {
+    if (this.#wouldEvictUnread()) await this.#waitForReads();
+    if (this.#admission.isFull) this.#evictOldest();
+  }
+
+  /** Whether a client of another worker is to leave for the next one. */
+  #othersShouldMakeRoom(): boolean {
+    return this.#shared.oldestWaiting.length > 1 && this.#admission.isFull &&
+      this.#oldestWaitingWorker() !== this.#worker;
+  }
+
+  /** The worker whose client has waited longest: this one, if nobody waits. */
+  #oldestWaitingWorker(): number {
+    const { oldestWaiting } = this.#shared;
+    let oldest = this.#worker;
+    oldestWaiting.forEach((id, worker) => {
+      if (id > 0 && (oldestWaiting[oldest] === 0 || id < oldestWaiting[oldest]!)) oldest = worker;
+    });
+    return oldest;
+  }
+
+  /** Asks the others for room until there is some, but not for long. */
+  async #askForRoom(): Promise<void> {
+    for (let turn = 0; turn < ROOM_TURNS && this.#othersShouldMakeRoom(); turn++) {
+      this.#onRoomWanted(this.#oldestWaitingWorker());
+      await delay(ROOM_TURN_MS, this.#listenerClosed.signal);
+    }
+  }
+
+  #evictOldest(): void {
+    this.#waiting.first?.stopWaiting(new Refusal("too_many_connections"));
+  }
+
   #start(client: Deno.TcpConn): void {
     const source = this.#sourceOf(client);
     const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
     const connection = new Connection(id, client, source, this.#context);
-    const refusal = this.#admit(source);
+    if (this.#spares.isShort) this.#spares.refill();
+    const refusal = this.#spares.isShort ? new Refusal("local_shortage") : this.#admit(source);
     this.#metrics.add("connections_total", 1);
     if (refusal === undefined) {
       this.#metrics.add("connections_active", 1);
       this.#waiting.add(connection);
+      this.#publishWaiting();
     }
     void connection.run(refusal);
   }
@@ -230,12 +298,17 @@ export class Proxy {
     return this.#lastSource;
   }
 
+  /** Whether a client from there would be let in if there were room. */
+  #mayEnter(source: string): boolean {
+    return this.#policy.sourceAllowed(source) && !this.#admission.isFullFor(source);
+  }
+
   #admit(source: string): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
     // Whoever has its request ready goes before those who only hold a place; but who is
     // refused for its source's own limit takes nobody's place.
     if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
-      this.#waiting.first?.stopWaiting(new Refusal("too_many_connections"));
+      this.#evictOldest();
     }
     return this.#admission.enter(source);
   }
@@ -244,10 +317,15 @@ export class Proxy {
     const { phase, list } = connection;
     if (phase === "tunnel") return;
     list?.remove(connection);
+    if (list === this.#waiting) this.#publishWaiting();
     if (phase === "dial") return this.#served.add(connection);
     if (list === this.#waiting || list === this.#served) this.#giveUpPlace(connection);
     if (phase === "refused") this.#linger(connection);
     else this.#finishIfDone();
+  }
+
+  #publishWaiting(): void {
+    this.#shared.oldestWaiting[this.#worker] = this.#waiting.first?.id ?? 0;
   }
 
   #giveUpPlace({ source }: Connection): void {
@@ -276,6 +354,7 @@ export class Proxy {
     // The process stood still, and what came meanwhile has not been read: nobody is late yet.
     this.#isCatchingUp = !this.#isCatchingUp && lateMs >= STANDSTILL_MS;
     if (this.#isCatchingUp) return;
+    this.#spares.refill();
     this.#forEach((connection) => connection.tick(nowMs));
     if (this.#drain !== undefined) this.#tickDrain(this.#drain, nowMs);
   }
@@ -317,6 +396,7 @@ export class Proxy {
     if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
     clearInterval(this.#tickTimer);
     this.#lag.close();
+    this.#spares.close();
     const { sinceMs, connections, closedQuiet, cut } = this.#drain;
     const durationMs = Math.round(performance.now() - sinceMs);
     this.#finish.resolve({ durationMs, connections, closedQuiet, cut });

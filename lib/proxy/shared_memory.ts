@@ -9,6 +9,8 @@ export interface SharedMemory {
   readonly lastId: Uint32Array;
   /** Clients being served: the total, then by a hash of their source. */
   readonly served: readonly Int32Array[];
+  /** The id of the client that has waited longest in each worker; 0: none waits. */
+  readonly oldestWaiting: Uint32Array;
   /** The cells of each worker's metrics. */
   readonly metrics: readonly Float64Array[];
   /** Each worker adds 1 every {@linkcode MAX_TICK_INTERVAL_MS} or sooner; 0: it is not there. */
@@ -35,6 +37,7 @@ export function allocateShared(config: SharedConfig, workers: number): SharedMem
   return {
     lastId: new Uint32Array(new SharedArrayBuffer(4)),
     served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
+    oldestWaiting: new Uint32Array(new SharedArrayBuffer(workers * 4)),
     metrics: each(() => floats(cellCount)),
     ticks: new Uint32Array(new SharedArrayBuffer(workers * 4)),
     upstreamStates: ints(config.upstreams.length),
@@ -49,6 +52,7 @@ export function layoutFor({ upstreams }: Pick<Config, "upstreams">): MetricsLayo
 /** Forgets what a worker that is gone was doing; what it had done counts on. */
 export function forgetWorker(shared: SharedMemory, layout: MetricsLayout, worker: number): void {
   shared.served[worker]!.fill(0);
+  shared.oldestWaiting[worker] = 0;
   shared.ticks[worker] = 0;
   new Metrics(layout, shared.metrics[worker]).resetGauges();
 }

@@ -4,6 +4,7 @@
  * listens where `DENO_SERVE_ADDRESS` says, and prints to standard error.
  */
 import { delay } from "./delay.ts";
+import { isDescriptorShortage, SpareDescriptors } from "./spare_descriptors.ts";
 
 /** What a request asks for. Its fields and its body, if it has one, do not matter here. */
 export interface HttpRequest {
@@ -31,6 +32,8 @@ const MAX_CONNECTIONS = 64;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** How long a client that has its answer may take to close. */
 const LINGER_MS = 1_000;
+/** Requests that are answered at a time when no descriptor is left. */
+const SPARE_DESCRIPTORS = 4;
 const MAX_HEAD_BYTES = 8 * 1024;
 /** After an accept that failed: the proxy's own listener meets the same shortage, and logs it. */
 const ACCEPT_PAUSE_MS = 100;
@@ -54,6 +57,7 @@ export class HttpServer {
   /** Those that are open, the oldest first. */
   readonly #conns = new Set<Deno.TcpConn>();
   readonly #stop = new AbortController();
+  readonly #spares = new SpareDescriptors(SPARE_DESCRIPTORS);
   readonly #accepting: readonly Promise<void>[];
 
   constructor(listeners: readonly Deno.TcpListener[], handler: HttpHandler) {
@@ -68,6 +72,7 @@ export class HttpServer {
     for (const listener of this.#listeners) listener.close();
     for (const conn of this.#conns) this.#end(conn);
     await Promise.all(this.#accepting);
+    this.#spares.close();
   }
 
   async #accept(listener: Deno.TcpListener): Promise<void> {
@@ -78,7 +83,8 @@ export class HttpServer {
         if (oldest !== undefined && this.#conns.size >= MAX_CONNECTIONS) this.#end(oldest);
         this.#conns.add(conn);
         void this.#serve(conn);
-      } catch {
+      } catch (error) {
+        if (isDescriptorShortage(error) && this.#spares.release()) continue;
         await delay(ACCEPT_PAUSE_MS, this.#stop.signal);
       }
     }
@@ -128,6 +134,7 @@ export class HttpServer {
 
   #end(conn: Deno.TcpConn): void {
     if (this.#conns.delete(conn)) conn.close();
+    this.#spares.refill();
   }
 }
 

@@ -99,7 +99,8 @@ function plain(value: unknown): string {
 
 /** Where lines go, and a way to wait until they are there. */
 export interface LogSink {
-  write(line: string): void;
+  /** @param lines Whole ones, one or several. */
+  write(lines: string): void;
   /** Resolves once everything written so far has gone out. */
   flush(): Promise<void>;
 }
@@ -127,24 +128,45 @@ export function createSink(send: (lines: string) => Promise<void>): LogSink {
         batch += jsonLine(isoTime(), "warn", "log lines dropped", { droppedLines });
         droppedLines = 0;
       }
-      // That nobody can read the log must not stop the proxy: there is nobody to tell.
-      await send(batch).catch(() => {});
+      // That nobody can read the log must not stop the proxy.
+      await send(batch).catch(() => droppedLines += countLines(batch));
     }
     sending = undefined;
   }
 
   return {
-    write(line) {
-      if (backlog.length > MAX_BACKLOG_CHARS) droppedLines++;
-      else backlog += line;
+    write(lines) {
+      if (backlog.length > MAX_BACKLOG_CHARS) droppedLines += countLines(lines);
+      else backlog += lines;
       sending ??= new Promise((resolve) => setTimeout(resolve, BATCH_MS)).then(sendAll);
     },
     flush: () => sending ?? Promise.resolve(),
   };
 }
 
-/** Writes to standard error. */
+function countLines(text: string): number {
+  return text.split("\n").length - 1;
+}
+
+/** The pause before a full pipe is tried again is doubled from the first to the last of these. */
+const FIRST_PIPE_PAUSE_MS = 1, LAST_PIPE_PAUSE_MS = 100;
+
+/**
+ * Writes to standard error, all of it: a pipe that is full and does not block is waited for.
+ *
+ * @throws When nobody can read it any more.
+ */
 export async function writeStderr(lines: string): Promise<void> {
   const bytes = new TextEncoder().encode(lines);
-  for (let sent = 0; sent < bytes.length;) sent += await Deno.stderr.write(bytes.subarray(sent));
+  let pauseMs = FIRST_PIPE_PAUSE_MS;
+  for (let sent = 0; sent < bytes.length;) {
+    try {
+      sent += await Deno.stderr.write(bytes.subarray(sent));
+      pauseMs = FIRST_PIPE_PAUSE_MS;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      pauseMs = Math.min(pauseMs * 2, LAST_PIPE_PAUSE_MS);
+    }
+  }
 }

@@ -62,7 +62,7 @@ const COUNTED = {
   limit_refusals_total: {
     type: "counter",
     help: "Clients refused by a limit of their number, by the limit.",
-    labels: { limit: ["max_connections", "max_connections_per_source"] },
+    labels: { limit: ["max_connections", "max_connections_per_source", "local_shortage"] },
   },
   tunnels_active: { type: "gauge", help: "Tunnels that are up." },
   tunnel_bytes_total: {

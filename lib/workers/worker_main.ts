@@ -2,6 +2,7 @@
 /// <reference lib="deno.worker" />
 import type { Config } from "../config/config.ts";
 import { createLog, createSink } from "../telemetry/log.ts";
+import { shareLargeBuffers } from "../proxy/buffers.ts";
 import { type Drained, Proxy } from "../proxy/proxy.ts";
 import type { TunnelInfo } from "../proxy/connection.ts";
 import type { SharedMemory } from "../proxy/shared_memory.ts";
@@ -14,13 +15,15 @@ export type ToWorker =
     readonly shared: SharedMemory;
     readonly worker: number;
   }
-  | { readonly kind: "shutDown" | "cut" | "listTunnels" };
+  | { readonly kind: "shutDown" | "cut" | "listTunnels" | "makeRoom" };
 
 /** From a worker to the supervisor. */
 export type FromWorker =
   | { readonly kind: "listening"; readonly address: Deno.NetAddr }
   | { readonly kind: "cannotListen"; readonly reason: string }
   | { readonly kind: "log"; readonly lines: string }
+  /** That worker is to make room for a client of this one. */
+  | { readonly kind: "roomWanted"; readonly worker: number }
   | { readonly kind: "tunnels"; readonly tunnels: readonly TunnelInfo[] }
   /** The last message: all connections are gone. */
   | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
@@ -38,6 +41,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === "start") start(data);
   else if (data.kind === "shutDown") void proxy?.shutDown();
   else if (data.kind === "listTunnels") send({ kind: "tunnels", tunnels: proxy!.listTunnels() });
+  else if (data.kind === "makeRoom") void proxy?.makeRoom();
   else proxy?.cut();
 };
 
@@ -55,7 +59,9 @@ function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
   const { logLevel: level, logFormat: format = "json", logColor: color } = config;
   const log = createLog({ level, format, color, write: sink.write });
   try {
-    proxy = new Proxy(config, log, shared, worker);
+    shareLargeBuffers(shared.metrics.length);
+    const onRoomWanted = (worker: number) => send({ kind: "roomWanted", worker });
+    proxy = new Proxy(config, log, shared, worker, onRoomWanted);
   } catch (error) {
     return send({ kind: "cannotListen", reason: (error as Error).message });
   }

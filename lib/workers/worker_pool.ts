@@ -158,6 +158,7 @@ export class WorkerPool {
     this.#live.set(worker, index);
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") this.#options.write(data.lines);
+      else if (data.kind === "roomWanted") this.#makeRoom(data.worker);
       else if (data.kind === "finished") {
         if (this.isShuttingDown) this.#drained.push(data.drained);
         this.#onEnd(worker, index, data.failure);
@@ -168,6 +169,12 @@ export class WorkerPool {
       worker.terminate();
       this.#onEnd(worker, index, event.message);
     };
+  }
+
+  #makeRoom(index: number): void {
+    for (const [worker, its] of this.#live) {
+      if (its === index) worker.postMessage({ kind: "makeRoom" } satisfies ToWorker);
+    }
   }
 
   #onEnd(worker: Worker, index: number, failure: string | undefined): void {

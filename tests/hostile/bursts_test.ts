@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
-import { echo, headFor, openTunnel } from "../harness/crowd.ts";
+import { echo, headFor, many, openTunnel } from "../harness/crowd.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 const LIMIT = 60;
@@ -59,4 +59,32 @@ for (const workers of [1, 3]) {
 /** Waits for an answer of any kind, or for the end. */
 async function firstAnswer(peer: Peer): Promise<void> {
   await peer.read(1).catch(() => {});
+}
+
+for (const workers of [1, 2, 4]) {
+  test(`${workers} workers: silent clients make room for real ones, whichever worker they are in`, async () => {
+    using upstream = new TestUpstream();
+    void upstream.serve(echo);
+    await using program = await ProxyProcess.start({
+      flags: [
+        `--upstream=127.0.0.1:${upstream.authority.port}`,
+        `--workers=${workers}`,
+        "--max-connections=100",
+        "--header-timeout=60s",
+      ],
+    });
+    const silent = await Promise.all(Array.from({ length: 100 }, () => program.connect()));
+    await eventually(
+      "all places are taken",
+      async () => (await program.metrics()).get("api_server_proxy_connections_active"),
+      100,
+    );
+    const real: Peer[] = [];
+    await many(100, async () => void real.push(await openTunnel(program, upstream.authority)), 16);
+    for (const peer of real) {
+      await peer.write("ping");
+      assertEquals(await peer.readText(4), "ping");
+    }
+    for (const peer of [...silent, ...real]) peer.close();
+  });
 }

@@ -3,6 +3,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { CONNECT, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 import { echo, goodTunnel, many } from "../harness/crowd.ts";
+import { afterShell } from "../harness/child_process.ts";
 import { ProxyProcess } from "../harness/process.ts";
 
 /** What a pipe holds on Linux unless it is told otherwise. */
@@ -43,4 +44,27 @@ test("the proxy ends though nobody reads its log", async () => {
   const code = await program.exitCode();
   readOn();
   assertEquals(code, 0);
+});
+
+/** Has standard error give up instead of wait when the pipe is full: some runtimes make it so. */
+const NON_BLOCKING_STDERR = "python3 -c 'import fcntl, os; " +
+  "fcntl.fcntl(2, fcntl.F_SETFL, fcntl.fcntl(2, fcntl.F_GETFL) | os.O_NONBLOCK)'";
+
+test("a log pipe that does not block and is full for a while gets every line, whole", async () => {
+  using upstream = new TestUpstream();
+  const serving = upstream.serve(echo);
+  {
+    const { host, port } = upstream.authority;
+    await using program = await ProxyProcess.start({
+      prefix: afterShell(NON_BLOCKING_STDERR),
+      flags: [`--upstream=${host}:${port}`],
+    });
+    const readOn = program.stopReadingLog();
+    await many(CLIENTS, () => goodTunnel(program, upstream.authority));
+    readOn();
+    await program.logged("tunnel", CLIENTS);
+    assertEquals(program.lines("log lines dropped"), []);
+  }
+  upstream[Symbol.dispose]();
+  await serving;
 });

@@ -23,6 +23,7 @@ const ANSWERS: readonly (readonly [kind: RefusalKind, status: number, error: str
   ["upstream_timeout", 504, "connection_timeout"],
   ["too_many_connections", 503, "connection_limit_reached"],
   ["too_many_from_source", 503, "connection_limit_reached"],
+  ["local_shortage", 503, "connection_limit_reached"],
   ["draining", 503, "destination_unavailable"],
   ["upstream_is_proxy", 502, "proxy_loop_detected"],
   ["internal_error", 500, "proxy_internal_error"],

@@ -26,6 +26,25 @@ Deno.test("a direction waits for its first byte with 1 KiB", () => {
   assertEquals(firstBuffer().length, KIB);
 });
 
+Deno.test("readers that stall hold 32 MiB of large buffers at most, all together", () => {
+  const full = (buffer: Uint8Array<ArrayBuffer>) => {
+    let last;
+    do {
+      last = buffer;
+      buffer = bufferAfter(buffer, buffer.length);
+    } while (buffer.length > last.length);
+    return buffer;
+  };
+  const held = Array.from({ length: 1_000 }, () => full(firstBuffer()));
+  const large = held.filter(({ length }) => length > 16 * KIB);
+  const largeBytes = large.reduce((sum, { length }) => sum + length, 0);
+  assert(largeBytes <= 32 * 1024 * KIB && largeBytes > 24 * 1024 * KIB, `${largeBytes}`);
+  assertEquals(held.at(-1)!.length, 16 * KIB);
+  held.forEach(giveBack);
+  // What has been given back is there for the next one.
+  assertEquals(full(firstBuffer()).length, 256 * KIB);
+});
+
 Deno.test("buffers grow as long as reads fill them, up to 256 KiB", () => {
   const full = [1, 4, 16, 64, 256, 256].map((size) => size * KIB);
   assertEquals(sizesAfter(full), [4, 16, 64, 256, 256, 256].map((size) => size * KIB));

@@ -1,0 +1,47 @@
+/** File descriptors kept back, so that one more client can be heard when the limit is reached. */
+
+/** Some spare descriptors of the process. */
+export class SpareDescriptors {
+  readonly #count: number;
+  readonly #spares: Deno.DatagramConn[] = [];
+
+  constructor(count: number) {
+    this.#count = count;
+    this.refill();
+  }
+
+  /** Whether some are missing: no descriptor is left for what is not urgent. */
+  get isShort(): boolean {
+    return this.#spares.length < this.#count;
+  }
+
+  /** Gives one up for what is urgent. @returns Whether there was one. */
+  release(): boolean {
+    const spare = this.#spares.pop();
+    spare?.close();
+    return spare !== undefined;
+  }
+
+  /** Takes back what has become free. */
+  refill(): void {
+    try {
+      while (this.isShort) {
+        // A socket that nobody sends to: it takes a descriptor, no permission and hardly any memory.
+        const address = { hostname: "127.0.0.1", port: 0, transport: "udp" } as const;
+        this.#spares.push(Deno.listenDatagram(address));
+      }
+    } catch {
+      // None is free yet.
+    }
+  }
+
+  close(): void {
+    for (const spare of this.#spares.splice(0)) spare.close();
+  }
+}
+
+/** Whether an error says that no descriptor is left, in the process or on the machine. */
+export function isDescriptorShortage(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "EMFILE" || code === "ENFILE";
+}
