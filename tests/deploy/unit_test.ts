@@ -1,5 +1,5 @@
 /** The unit for systemd, judged by systemd's own tools and under its own filter. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { output, Process, run } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
 import { inRoot, readSource } from "../sources.ts";
@@ -7,6 +7,7 @@ import { find, isFile, missing } from "./tools.ts";
 import { startEcho, useTunnels } from "./tunnels.ts";
 
 const UNIT = "deploy/systemd/api-server-proxy.service";
+const SYSCTLS = "deploy/systemd/api-server-proxy.sysctl.conf";
 const CONFINED = inRoot("tests/deploy/confined.py");
 const PYTHON = "/usr/bin/python3";
 const BINARY = Deno.env.get("PROXY_BIN") ?? inRoot("dist/api-server-proxy");
@@ -19,6 +20,11 @@ const hasSeccomp = isFile(PYTHON) &&
 const skipFilter = skip ?? missing({
   "python3-seccomp": hasSeccomp,
   [`${BINARY} (deno task compile)`]: isFile(BINARY),
+});
+
+const skipSysctl = isMissing("sysctl settings at work", {
+  "root, for a network of its own": Deno.uid() === 0,
+  "unshare and sysctl": ["unshare", "sysctl"].every((tool) => find(tool)),
 });
 
 /** The unit with other lines, in a file of its own. */
@@ -54,6 +60,33 @@ test("unit's limits hold the drain and every connection", () => {
   assert(Number(/^TimeoutStopSec=(\d+)s$/m.exec(unit)![1]) > 25);
   assert(Number(/^LimitNOFILE=(\d+)$/m.exec(unit)![1]) > 2 * 4096);
 });
+
+test("sysctl settings are those of the chart's pod, and shorter than a balancer waits", () => {
+  const lines = readText(SYSCTLS).matchAll(/^(\S+) = (\d+)$/gm);
+  const settings = [...lines].map(([, name, value]) => ({ name, value }));
+  const sysctls = readText("deploy/helm/api-server-proxy/values.yaml")
+    .matchAll(/- name: (net\.\S+)\n +value: "(\d+)"/g);
+  assertEquals(settings, [...sysctls].map(([, name, value]) => ({ name, value })));
+  assertEquals(settings.length, 3);
+  const BALANCER_SECONDS = 350;
+  const time = settings.find(({ name }) => name === "net.ipv4.tcp_keepalive_time");
+  assert(Number(time?.value) < BALANCER_SECONDS);
+});
+
+test("every file of deploy/systemd is installed by the documented steps, and by the unit's own", () => {
+  const unit = readText(UNIT), page = readText("docs/install.md");
+  for (const path of [UNIT, SYSCTLS]) {
+    assertStringIncludes(page, `install -m 644 ${path} /etc/`);
+    assertStringIncludes(unit, `install -m 644 ${path.slice("deploy/systemd/".length)} /etc/`);
+  }
+});
+
+test("sysctl takes the settings", async () => {
+  // In a network namespace: its keepalive settings are its own.
+  const script = 'sysctl -q -p "$0" && sysctl -n net.ipv4.tcp_keepalive_time';
+  const seconds = await output(["unshare", "--net", "sh", "-c", script, inRoot(SYSCTLS)]);
+  assertEquals(seconds, "240\n");
+}, { skip: skipSysctl });
 
 test("binary serves under the unit's filter", async () => {
   using upstream = startEcho({ hostname: "127.0.0.1", port: 0 });
