@@ -4,14 +4,15 @@ import project from "../../deno.json" with { type: "json" };
 import { architectureOf } from "../../release/elf.ts";
 import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
+import { inRoot } from "../sources.ts";
 import { HELM } from "./helm.ts";
-import { inRoot, isFile, isMissing } from "./tools.ts";
+import { isFile, missing } from "./tools.ts";
 
 const FOLDER = inRoot("dist/release");
 const SUMS = `${FOLDER}/SHA256SUMS`;
 const CHART = `api-server-proxy-${project.version}.tgz`;
 
-const skip = isMissing("files of a release", {
+const skip = missing({
   [`${SUMS} (deno task release)`]: isFile(SUMS),
   helm: HELM !== undefined,
 });

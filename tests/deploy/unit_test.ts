@@ -22,7 +22,7 @@ const skipFilter = skip ?? missing({
   [`${BINARY} (deno task compile)`]: isFile(BINARY),
 });
 
-const skipSysctl = isMissing("sysctl settings at work", {
+const skipSysctl = missing({
   "root, for a network of its own": Deno.uid() === 0,
   "unshare and sysctl": ["unshare", "sysctl"].every((tool) => find(tool)),
 });
@@ -62,9 +62,9 @@ test("unit's limits hold the drain and every connection", () => {
 });
 
 test("sysctl settings are those of the chart's pod, and shorter than a balancer waits", () => {
-  const lines = readText(SYSCTLS).matchAll(/^(\S+) = (\d+)$/gm);
+  const lines = readSource(SYSCTLS).matchAll(/^(\S+) = (\d+)$/gm);
   const settings = [...lines].map(([, name, value]) => ({ name, value }));
-  const sysctls = readText("deploy/helm/api-server-proxy/values.yaml")
+  const sysctls = readSource("deploy/helm/api-server-proxy/values.yaml")
     .matchAll(/- name: (net\.\S+)\n +value: "(\d+)"/g);
   assertEquals(settings, [...sysctls].map(([, name, value]) => ({ name, value })));
   assertEquals(settings.length, 3);
@@ -74,7 +74,7 @@ test("sysctl settings are those of the chart's pod, and shorter than a balancer 
 });
 
 test("every file of deploy/systemd is installed by the documented steps, and by the unit's own", () => {
-  const unit = readText(UNIT), page = readText("docs/install.md");
+  const unit = readSource(UNIT), page = readSource("docs/install.md");
   for (const path of [UNIT, SYSCTLS]) {
     assertStringIncludes(page, `install -m 644 ${path} /etc/`);
     assertStringIncludes(unit, `install -m 644 ${path.slice("deploy/systemd/".length)} /etc/`);

@@ -2,7 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { run } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
-import { find, inRoot, isMissing } from "./tools.ts";
+import { inRoot } from "../sources.ts";
+import { find, missing } from "./tools.ts";
 
 const ACTIONLINT = find("actionlint");
 const SHELLCHECK = find("shellcheck");
@@ -11,11 +12,11 @@ const CLEAN = { code: 0, stdout: "", stderr: "" };
 test("workflows are clean for actionlint", async () => {
   assertEquals(await run([ACTIONLINT!, "-no-color"], { cwd: inRoot("") }), CLEAN);
 }, {
-  skip: isMissing("workflows", {
+  skip: missing({
     "actionlint (go install github.com/rhysd/actionlint/cmd/actionlint)": ACTIONLINT !== undefined,
   }),
 });
 
 test(".ci/run is clean for shellcheck", async () => {
   assertEquals(await run([SHELLCHECK!, inRoot(".ci/run")]), CLEAN);
-}, { skip: isMissing(".ci/run", { shellcheck: SHELLCHECK !== undefined }) });
+}, { skip: missing({ shellcheck: SHELLCHECK !== undefined }) });
