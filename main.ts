@@ -32,6 +32,8 @@ const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
 
 /** What the first argument may name; without one of them the program is the proxy. */
 const COMMANDS = new Map<string, Command>([
+  // Loaded on demand: a proxy needs nothing of it.
+  ["diagnose", async (args, io) => (await import("./lib/commands/diagnose.ts")).diagnose(args, io)],
   ["ready", ready],
   ["remap", remap],
   ["tunnels", tunnels],

@@ -28,17 +28,25 @@ const ONE_DAY_MS = 24 * 3_600_000;
  * Makes a certificate that is valid for one day.
  *
  * @param hosts DNS names and IPv4 addresses at which the server is reached.
+ * @param validFromMs When that day begins, in milliseconds since 1970.
  */
 export async function createServerCertificate(
   hosts: readonly string[],
+  validFromMs = Date.now(),
 ): Promise<ServerCertificate> {
   const authority = await createParty("api-server-proxy demo CA");
   const server = await createParty(hosts[0]!);
   const pkcs8 = await crypto.subtle.exportKey("pkcs8", server.keys.privateKey);
   return {
-    certificate: pem("CERTIFICATE", await sign(authority, server, serverExtensions(hosts))),
+    certificate: pem(
+      "CERTIFICATE",
+      await sign(authority, server, serverExtensions(hosts), validFromMs),
+    ),
     privateKey: pem("PRIVATE KEY", new Uint8Array(pkcs8)),
-    authority: pem("CERTIFICATE", await sign(authority, authority, authorityExtensions())),
+    authority: pem(
+      "CERTIFICATE",
+      await sign(authority, authority, authorityExtensions(), validFromMs),
+    ),
   };
 }
 
@@ -47,14 +55,18 @@ async function createParty(name: string): Promise<Party> {
 }
 
 /** The certificate of one party, signed by another or by itself (RFC 5280 §4.1). */
-async function sign(issuer: Party, subject: Party, extensions: Bytes): Promise<Bytes> {
-  const now = Date.now();
+async function sign(
+  issuer: Party,
+  subject: Party,
+  extensions: Bytes,
+  validFromMs: number,
+): Promise<Bytes> {
   const toBeSigned = sequence(
     der(CONTEXT_0, integer(Uint8Array.of(2))), // version 3
     integer(crypto.getRandomValues(new Uint8Array(16))), // serial number
     SIGNATURE_ALGORITHM,
     commonName(issuer.name),
-    sequence(utcTime(now), utcTime(now + ONE_DAY_MS)),
+    sequence(utcTime(validFromMs), utcTime(validFromMs + ONE_DAY_MS)),
     commonName(subject.name),
     new Uint8Array(await crypto.subtle.exportKey("spki", subject.keys.publicKey)),
     der(CONTEXT_3, extensions),

@@ -10,8 +10,9 @@ const PURE_ROOMS = ["config", "protocol"];
 const files = filesIn("lib").map((path) => path.slice("lib/".length));
 const sources = new Map(files.map((file) => [file, readSource(`lib/${file}`)]));
 
+/** The folder of lib/ that it lies in, however deep. */
 function roomOf(file: string): string {
-  return file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : ".";
+  return file.includes("/") ? file.slice(0, file.indexOf("/")) : ".";
 }
 
 /** Without comments: what is said of a module is no import of it. */

@@ -11,6 +11,8 @@ Usage:
       exit with 0 if a running proxy is ready (default: http://127.0.0.1:8119/readyz)
   api-server-proxy tunnels [--output table|json] [URL]
       print the live tunnels of a running proxy (default: http://127.0.0.1:8119/tunnels)
+  api-server-proxy diagnose [flags] [PROXY_URL [SERVER_URL]]
+      find the broken link between a client and an API server behind a proxy (--help: how)
 
 Examples:
   # Serve the API server at 10.0.0.10 to clients from the gateways' network
