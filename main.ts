@@ -68,6 +68,10 @@ async function main(args: readonly string[]): Promise<number> {
       for (const problem of invocation.problems) console.error(problem);
       console.error("api-server-proxy --help tells all flags");
       return EXIT_USAGE;
+    case "check": {
+      const { check } = await import("./lib/commands/check.ts");
+      return await check(invocation.config, IO);
+    }
     case "run":
       return await run(invocation.config);
   }

@@ -41,7 +41,7 @@ export type Env = (name: string) => string | undefined;
 
 /** What the command line asks for. */
 export type Invocation =
-  | { readonly kind: "run"; readonly config: Config }
+  | { readonly kind: "run" | "check"; readonly config: Config }
   | { readonly kind: "help" | "version" }
   | { readonly kind: "mistakes"; readonly problems: readonly string[] };
 
@@ -55,7 +55,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   const given = parseArgs(args, {
     string: names,
     collect: names,
-    boolean: ["help", "version"],
+    boolean: ["check", "help", "version"],
     unknown: (arg) => {
       problems.add(unknownArgument(arg));
       return false;
@@ -127,7 +127,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     logFormat: values("log-format").at(-1),
   });
   return problems.size === 0
-    ? { kind: "run", config }
+    ? { kind: given.check ? "check" : "run", config }
     : { kind: "mistakes", problems: [...problems] };
 }
 
@@ -148,7 +148,7 @@ function ownApiServer(env: Env): Authority | undefined {
 function unknownArgument(arg: string): string {
   if (!arg.startsWith("-")) return `${JSON.stringify(arg)}: no such command; flags begin with --`;
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
-  const nearest = [...Object.keys(FLAGS), "help", "version"]
+  const nearest = [...Object.keys(FLAGS), "check", "help", "version"]
     .map((flag) => ({ flag, distance: editDistance(name, flag) }))
     .reduce((best, next) => next.distance < best.distance ? next : best);
   return `${arg.replace(/=.*$/s, "")}: no such flag; did you mean --${nearest.flag}?`;

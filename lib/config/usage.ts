@@ -25,6 +25,8 @@ Examples:
 
 const FOOTER = `
 Other:
+      --check
+          check the flags, look up the upstreams, print what the proxy would do, and exit
   -h, --help
           print this help
       --version
