@@ -201,7 +201,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   /** Closes a tunnel through which nothing goes just now, and says whether it did. */
   closeIfQuiet(nowMs: number, end: "age" | "drain"): boolean {
-    const isQuiet = this.#phase === "tunnel" && this.#tunnel!.quietMs(nowMs) >= QUIET_MS;
+    const isQuiet = this.#phase === "tunnel" && this.isLive &&
+      this.#tunnel!.quietMs(nowMs) >= QUIET_MS;
     if (isQuiet) this.#tunnel!.cut(end);
     return isQuiet;
   }
@@ -211,6 +212,12 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     if (this.#phase === "head") {
       this.#stop(refusal, refusal.kind === "draining" ? "drain" : "idle");
     }
+  }
+
+  /** Whether it is served, or waits to be: not if its tunnel is only closing. */
+  get isLive(): boolean {
+    if (this.#phase === "tunnel") return !this.#tunnel!.isOver;
+    return this.#phase === "head" || this.#phase === "dial";
   }
 
   /** Ends the connection at once, whatever its phase. */

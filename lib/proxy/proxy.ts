@@ -188,8 +188,10 @@ export class Proxy {
   }
 
   #cutAll(drain: Drain, end: "drain" | "error" = "drain"): void {
-    drain.cut += this.#admittedCount;
-    this.#forEach((connection) => connection.cut(end));
+    this.#forEach((connection) => {
+      if (connection.isLive) drain.cut++;
+      connection.cut(end);
+    });
   }
 
   async #accept(listener: Deno.TcpListener): Promise<void> {
@@ -383,13 +385,11 @@ export class Proxy {
 
   /** Cuts those that never come to a quiet moment, the oldest first, so that they do not end together. */
   #cutBusy(drain: Drain, timeGone: number): void {
-    drain.busy ??= this.#served.size;
-    let surplus = this.#served.size - Math.ceil(drain.busy * (1 - timeGone));
-    for (const connection of this.#served) {
-      if (surplus-- <= 0) break;
-      connection.cut("drain");
-      drain.cut++;
-    }
+    const busy = [...this.#served].filter(({ isLive }) => isLive);
+    drain.busy ??= busy.length;
+    const surplus = Math.max(0, busy.length - Math.ceil(drain.busy * (1 - timeGone)));
+    for (const connection of busy.slice(0, surplus)) connection.cut("drain");
+    drain.cut += surplus;
   }
 
   #finishIfDone(): void {

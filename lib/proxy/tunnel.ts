@@ -97,6 +97,11 @@ export class Tunnel {
     void this.#pump("upstream", "client", answer, firstBuffer());
   }
 
+  /** Whether it has been cut, or both sides have ended: what is left is to close. */
+  get isOver(): boolean {
+    return this.#end !== undefined || this.#closed;
+  }
+
   /** Ends the tunnel from our side, at once. */
   cut(end: TunnelEnd["end"]): void {
     this.#end ??= { endedBy: "proxy", end };
