@@ -36,6 +36,7 @@ export interface ProxyOptions {
   readonly prefix?: readonly string[];
   /** In a process namespace of its own, as in a container: see {@linkcode whyNotPid1}. */
   readonly isPid1?: boolean;
+  /** 127.0.0.1 if not given; empty: every address. */
   readonly host?: string;
   readonly port?: number;
   readonly flags?: readonly string[];
@@ -77,7 +78,11 @@ export class ProxyProcess implements AsyncDisposable {
   /** Starts it, and does not wait for more than the process. */
   static async spawn(options: ProxyOptions): Promise<ProxyProcess> {
     const { prefix = [], isPid1 = false, host = "127.0.0.1", port = 0, flags = [] } = options;
-    const addresses = [`--host=${host}`, `--port=${port}`, "--admin-port=0"];
+    const addresses = [
+      ...(host === "" ? [] : [`--host=${host}`]),
+      `--port=${port}`,
+      "--admin-port=0",
+    ];
     const command = [
       ...prefix,
       ...(isPid1 ? AS_PID_1 : []),
