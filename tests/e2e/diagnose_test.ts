@@ -74,7 +74,7 @@ function tableOf({ stdout }: Outcome): string[] {
   const lines = stdout.trimEnd().split("\n");
   assertMatch(lines[0]!, /^Checking the path: this machine -> HTTP proxy /);
   return lines.slice(2).filter((line) => line !== "" && !line.startsWith(" "))
-    .map((line) => line.replace(/ +(?:\d+ ms)? {2,}(?=\S)/, " ").replace(/ {2,}/g, " "));
+    .map((line) => line.replace(/ +\d+ ms {2}/, " ").replace(/ {2,}/g, " "));
 }
 
 const OK = {
@@ -86,7 +86,7 @@ const OK = {
 const NO_API_SERVER = ["readyz", "version", "user"]
   .map((step) => `${step} skipped there is no connection to the API server`);
 
-test("diagnose finds nothing wrong with a good path, in under a second a step" + why, async () => {
+test("diagnose finds nothing wrong with a good path" + why, async () => {
   const outcome = await diagnose(await kubeconfig(), "--cidr=192.168.110.0/24");
   const [kube, address, tcp, connect, tls, readyz, version, user, end] = tableOf(outcome);
   assertEquals(
@@ -95,7 +95,7 @@ test("diagnose finds nothing wrong with a good path, in under a second a step" +
   );
   assertMatch(tls!, /^tls ok certificate for kubernetes, .*; issued by CN=test-ca; valid until /);
   assertEquals(readyz, "readyz ok the API server is ready");
-  assertMatch(version!, /^version ok Kubernetes v1\.\d+\./);
+  assertMatch(version!, /^version ok Kubernetes v\d+\./);
   assertEquals(
     user,
     "user ok authenticated as admin; groups: system:masters, system:authenticated",
