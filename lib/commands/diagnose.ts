@@ -111,7 +111,6 @@ function readFlags(args: readonly string[], env: Io["env"]): Flags {
     urls: given._.map(String),
     cidr,
     noProxy: given.noproxy,
-    // Not in FLAGS yet: the proxy's own flag of that name.
     authorities: given["upstream-ca"] || env("API_SERVER_PROXY_UPSTREAM_CA") || undefined,
     isJson: output === "json",
   };

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { check } from "../../lib/commands/check.ts";
 import { parseConfig } from "../../lib/config/config.ts";
+import { run } from "../harness/child_process.ts";
+import { PROXY_START, proxyCommand } from "../harness/process.ts";
 import { test } from "../harness/test.ts";
 
 /** What `--check` prints beside those flags, and its exit code. */
@@ -59,4 +61,11 @@ test("--check exits with 2 for each name that is not found", async () => {
 
 test("--check reads wrong flags as the proxy does", () => {
   assertEquals(parseConfig(["--check", "--port=x"], () => undefined).kind, "mistakes");
+});
+
+test("--check does not start the proxy", async () => {
+  const command = proxyCommand("--upstream=10.0.0.10:6443", "--check");
+  const { code, stdout, stderr } = await run(command, PROXY_START);
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout.split("\n")[0], "listen: every address, port 8118");
 });

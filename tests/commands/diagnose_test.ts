@@ -5,6 +5,8 @@ import { createServerCertificate } from "../../demo/certificate.ts";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { nobody, TestUpstream } from "../harness/peers.ts";
 import { TestProxy } from "../harness/proxy.ts";
+import { run as runProcess } from "../harness/child_process.ts";
+import { PROXY_START, proxyCommand } from "../harness/process.ts";
 import { test } from "../harness/test.ts";
 import { type Answer, FakeApiServer, TOKEN } from "./api_server.ts";
 
@@ -170,6 +172,14 @@ test("diagnose prints advice below the broken step, goes on, and names the step 
   );
   assertMatch(lines.at(-3)!, /^user {8}ok /);
   assertEquals(lines.at(-1), "First broken step: kubeconfig");
+});
+
+test("diagnose is a command of the program, and needs nothing but the network", async () => {
+  await using path = await Path.start();
+  const stdin = kubeconfig({ cluster: path.cluster });
+  const outcome = await runProcess(proxyCommand("diagnose"), { ...PROXY_START, stdin });
+  assertEquals([outcome.code, outcome.stderr], [0, ""]);
+  assertMatch(outcome.stdout, /\nEvery step succeeded: clients on this machine can use[^\n]+\n$/);
 });
 
 test("diagnose --output json prints one document, with times", async () => {
