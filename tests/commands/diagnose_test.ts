@@ -1,4 +1,6 @@
 /** `diagnose` with each link of the path broken in turn: what it finds and advises, as a table. */
+import net from "node:net";
+import { once } from "node:events";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { diagnose } from "../../lib/commands/diagnose.ts";
 import { createServerCertificate } from "../../demo/certificate.ts";
@@ -648,6 +650,29 @@ test("diagnose authenticates with a client certificate, in the user step alone",
     path.api.requests.map(({ clientCertificate }) => clientCertificate),
     [undefined, undefined, "CN=someone"],
   );
+});
+
+test("diagnose sends no credentials to a server that a later tunnel ends at", async () => {
+  await using path = await Path.start();
+  await using impostor = await FakeApiServer.start();
+  const ends = [path.api.authority];
+  const proxy = net.createServer((client) => {
+    client.once("data", () => {
+      const upstream = net.connect(ends.pop() ?? impostor.authority);
+      client.on("error", () => {}).on("close", () => upstream.destroy());
+      upstream.on("error", () => {}).on("close", () => client.destroy());
+      client.write("HTTP/1.1 200 OK\r\n\r\n");
+      client.pipe(upstream).pipe(client);
+    });
+  });
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  const { port } = proxy.address() as net.AddressInfo;
+  const url = urlOf({ host: "127.0.0.1", port });
+  const { code, table } = await found({ cluster: { ...path.cluster, "proxy-url": url } });
+  assertEquals(code, 1);
+  assertEquals(table, { ...ALL_OK, user: ["failed", NOT_SENT[1]] });
+  assertEquals(impostor.requests.map(({ authorization }) => authorization), [undefined]);
+  await once(proxy.close(), "close");
 });
 
 test("diagnose asks with credentials where the API server shows nothing without", async () => {
