@@ -387,6 +387,13 @@ for (
       "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
     ],
     [
+      "HTTP/1.1 407 No secret\r\nProxy-Status: api-server-proxy; error=http_request_denied\r\n" +
+      "Content-Length: 25\r\n\r\nNo secret. Ask for one.\r\n",
+      "the proxy refused: 407 No secret",
+      "Ask for one.",
+      "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
+    ],
+    [
       "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
       "the proxy refused: 502 Bad Gateway",
       "The proxy cannot connect to the API server: ask its administrator to check the path to it.",

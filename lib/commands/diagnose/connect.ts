@@ -96,16 +96,20 @@ function refusal(response: HttpResponse, proxy: ProxyPlace): Finding {
   const server = fields.get("server");
   const found = `the proxy refused: ${status} ${utf8(phrase)}` +
     (server === undefined ? "" : ` (${server})`);
+  const own = isOurs ? [utf8(body).trim().replace(`${phrase}. `, "")] : [];
   if (status === 407) {
     return failed(
       found,
+      ...own,
       proxy.authorization === undefined
         ? "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
         : "The proxy does not accept the name and secret in proxy-url: ask its administrator.",
     );
   }
-  if (isOurs) return failed(found, utf8(body).trim().replace(`${phrase}. `, ""));
-  return failed(found, ADVICE[status] ?? "Ask the administrator of the proxy.");
+  return failed(
+    found,
+    ...isOurs ? own : [ADVICE[status] ?? "Ask the administrator of the proxy."],
+  );
 }
 
 function noProxy(answer: string, response: HttpResponse | undefined): Finding {
