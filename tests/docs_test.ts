@@ -63,6 +63,15 @@ test("reference: every flag with a sentence on why", () => {
   }
 });
 
+test("reference: every command, and no other", () => {
+  const [, table = ""] = /const COMMANDS = [^;]*\(\[([^;]*)\]\);/.exec(readSource("main.ts")) ?? [];
+  const commands = [...table.matchAll(/\["([^"]+)"/g)].map(([, name]) => name!);
+  const documented = tableOf(section("## Commands"), "command")
+    .map(([command]) => command!.split(" ")[1]!)
+    .filter((word) => /^[a-z]/.test(word));
+  assertEquals(documented.toSorted(), commands.toSorted());
+});
+
 test("reference: every answer with its status and phrase, and no other", () => {
   const documented = rowsOf(section("## Answers")).filter(([status]) => /^\d+$/.test(status!))
     .map(([status, phrase]) => `${status} ${phrase}`);
