@@ -1,6 +1,7 @@
 /** The image, built from the Dockerfile, and containers of it as confined as a cluster has them. */
 import { type Outcome, output, Process, run } from "../harness/child_process.ts";
 import { inRoot } from "../sources.ts";
+import { type Arch, OWN_ARCH, TARGETS } from "../../release/denort.ts";
 import { find, isFile } from "./tools.ts";
 
 /** Where runc is there, podman is to take it: not every kernel is enough for its own choice. */
@@ -46,27 +47,37 @@ export const WANTS: Record<string, boolean> = {
   "containers that start": await canRun(),
 };
 
-/** Where `deno task denort --arch arm64` puts the runtime. */
-const ARM64_DENORT = inRoot(`.cache/denort-${Deno.version.deno}-aarch64-unknown-linux-gnu`);
+/** Where `deno task denort` puts the runtime for a processor. */
+function denortOf(arch: Arch): string {
+  return inRoot(`.cache/denort-${Deno.version.deno}-${TARGETS[arch]}`);
+}
 
 /** What an image for arm64 is built with beside that. */
 export const WANTS_ARM64: Record<string, boolean> = {
-  [`${ARM64_DENORT} (deno task denort --arch arm64)`]: isFile(ARM64_DENORT),
+  [`${denortOf("arm64")} (deno task denort --arch arm64)`]: isFile(denortOf("arm64")),
 };
 
-/** Builds from the Dockerfile with no network; layers that are up to date are kept. */
-async function build(image: string, ...options: string[]): Promise<void> {
-  const args = [`DENO_VERSION=${denoVersion}`, `COMMIT=${COMMIT}`];
+/**
+ * Builds from the Dockerfile with no network; layers that are up to date are kept. The runtime that the
+ * build would fetch is mounted where it looks for one.
+ */
+async function build(arch: Arch, image: string, ...options: string[]): Promise<void> {
+  const inspect = ["image", "inspect", "--format={{.Config.Env}}", `${DENO_IMAGE}:${denoVersion}`];
+  const env = await output([...PODMAN, ...inspect]);
+  const denort = denortOf(arch);
+  const place = /\bDENORT_BIN=([^ \]]+)/.exec(env)?.[1] ?? denort.replace(inRoot(""), "/src/");
+  const args = [`DENO_VERSION=${denoVersion}`, `COMMIT=${COMMIT}`, `TARGETARCH=${arch}`];
   await output([
     ...["buildah", "bud", "--layers", "--pull-never", "--network=none", `--tag=${image}`],
     ...args.map((arg) => `--build-arg=${arg}`),
+    ...(isFile(denort) ? [`--volume=${denort}:${place}:ro`] : []),
     ...[...options, inRoot("")],
   ], { limitMs: 600_000 });
 }
 
 /** Builds the image for this machine. */
 export async function buildImage(): Promise<void> {
-  await build(IMAGE);
+  await build(OWN_ARCH, IMAGE);
 }
 
 /**
@@ -75,11 +86,7 @@ export async function buildImage(): Promise<void> {
  */
 export async function buildArm64Binary(): Promise<Uint8Array> {
   const image = `${IMAGE}-arm64`;
-  const inspect = ["image", "inspect", "--format={{.Config.Env}}", `${DENO_IMAGE}:${denoVersion}`];
-  const place = /\bDENORT_BIN=([^ \]]+)/.exec(await output([...PODMAN, ...inspect]))?.[1] ??
-    ARM64_DENORT.replace(inRoot(""), "/src/");
-  const arm64 = ["--build-arg=TARGETARCH=arm64", `--volume=${ARM64_DENORT}:${place}:ro`];
-  await build(image, "--target=build", ...arm64);
+  await build("arm64", image, "--target=build");
   const folder = (await output([...PODMAN, "image", "mount", image])).trim();
   try {
     return await Deno.readFile(`${folder}/src/bin/api-server-proxy`);
