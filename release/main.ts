@@ -44,6 +44,19 @@ async function modulesOf(program: string): Promise<string[]> {
   return modules.map(({ specifier }: { specifier: string }) => specifier);
 }
 
+/**
+ * Gives the sources the time of the commit. `deno compile` writes their times into a binary; so it is
+ * the same, bit for bit, wherever the same commit is compiled.
+ *
+ * @returns That time.
+ */
+async function setFileTimes(): Promise<Date> {
+  const seconds = Number(await output("git", "log", "-1", "--format=%ct"));
+  const files = await output("git", "ls-files", "deno.json", "main.ts", "lib", "std");
+  for (const file of files.trim().split("\n")) await Deno.utime(file, seconds, seconds);
+  return new Date(seconds * 1_000);
+}
+
 async function sha256Of(name: string): Promise<string> {
   const bytes = await Deno.readFile(`${FOLDER}/${name}`);
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
@@ -61,6 +74,7 @@ async function release(): Promise<void> {
   await Deno.mkdir(FOLDER, { recursive: true });
   await Deno.writeTextFile("dist/notes.md", notes);
 
+  const time = await setFileTimes();
   const binaries = (Object.keys(TARGETS) as Arch[]).map((arch) => ({
     arch,
     name: `api-server-proxy-linux-${arch}`,
@@ -74,7 +88,7 @@ async function release(): Promise<void> {
   const materials = sbom({
     version,
     commit: await commitOf(),
-    time: new Date(),
+    time,
     deno: Deno.version.deno,
     v8: Deno.version.v8,
     modules: await modulesOf("main.ts"),

@@ -47,6 +47,21 @@ test("release's binaries are for the processors in their names, and start", asyn
   assertStringIncludes(version, `api-server-proxy ${project.version} (`);
 }, { skip });
 
+test(
+  "release's binaries are the same wherever they are made: they have the commit's time",
+  async () => {
+    for (const arch of ["amd64", "arm64"]) {
+      const image = await Deno.readFile(`${FOLDER}/api-server-proxy-linux-${arch}`);
+      const tail = new TextDecoder("latin1").decode(image.subarray(-4 * 1024 * 1024));
+      const times = [...tail.matchAll(/"t":(\d{13})\b/g)].map(([, time]) => Number(time));
+      assert(times.length > 30, `${times.length}`);
+      const bill = JSON.parse(await Deno.readTextFile(`${FOLDER}/api-server-proxy.cdx.json`));
+      assertEquals(new Set(times), new Set([Date.parse(bill.metadata.timestamp)]));
+    }
+  },
+  { skip },
+);
+
 test("release's chart renders the image of its own version", async () => {
   const command = [HELM!, "template", "x", `${FOLDER}/${CHART}`, "--kube-version=1.37.0"];
   assertStringIncludes(await output(command), `/api-server-proxy:${project.version}"`);
