@@ -118,13 +118,14 @@ test("docs/install.md's command makes the IP from the applied Service", async ()
   assertEquals(items.length, 1);
   const template = /-o go-template='([^']*)'/.exec(readSource("docs/install.md"))?.[1];
   assert(template, "docs/install.md has no such command");
-  const get = ["get", "service", "-nliqo", "api-server-proxy", `-ogo-template=${template}`];
+  const get = ["get", "service", "-nliqo", "api-server-proxy-http", `-ogo-template=${template}`];
   const ip = await kubectl.output(get);
   await kubectl.output(["apply", "--validate=strict", "--filename=-"], { stdin: ip });
   const live = await kubectl.output(["get", "ips.ipam.liqo.io", "-nliqo", "-ojson"]);
   const { metadata, spec } = only(JSON.parse(live).items, "IP");
   assertEquals(metadata.name, "api-server-proxy");
   assertEquals(metadata.labels, { "ipam.liqo.io/ip-type": "api-server-proxy" });
+  assertEquals(metadata.annotations["liqo.io/preinstalled"], "true");
   assertEquals(spec, { ip: items[0].spec.clusterIP });
 }, { skip });
 

@@ -178,6 +178,29 @@ test("chart makes the IP of the address that it fixes for the Service", async ()
 }, { skip });
 
 for (
+  const values of [
+    {},
+    { fullnameOverride: "api-server-proxy" },
+    { fullnameOverride: "api-server" },
+    { nameOverride: "proxy" },
+  ]
+) {
+  test(
+    `chart's Services bear no name of an IP, for Liqo would delete them: ${JSON.stringify(values)}`,
+    async () => {
+      const resources = await render({ ...values, serviceMonitor: { enabled: true } });
+      const names = resources.filter(({ kind }) => kind === "Service")
+        .map(({ metadata }) => metadata.name);
+      assertEquals(names.length, 2);
+      for (const ip of ["api-server-proxy", "api-server"]) {
+        assert(!names.includes(ip), names.join());
+      }
+    },
+    { skip },
+  );
+}
+
+for (
   const [name, values] of Object.entries({
     "its address is not known": {},
     "Liqo makes it": { service: { clusterIP: "10.96.0.81" }, ip: { create: false } },

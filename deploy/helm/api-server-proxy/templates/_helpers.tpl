@@ -13,6 +13,14 @@
 {{- end -}}
 
 {{/*
+Liqo deletes the Service that has the name of an `IP` in its namespace: `api-server-proxy`, which
+the proxy's must have, and `api-server`. With this ending no full name leads to either.
+*/}}
+{{- define "api-server-proxy.serviceName" -}}
+{{- include "api-server-proxy.fullname" . -}}-http
+{{- end -}}
+
+{{/*
 Pods are selected by these. Liqo finds the proxy by the name label: in its namespace exactly one
 Service may have it.
 */}}
@@ -58,7 +66,7 @@ at the last install or upgrade.
 {{- if .Values.service.clusterIP -}}
 {{- .Values.service.clusterIP -}}
 {{- else if .Capabilities.APIVersions.Has "ipam.liqo.io/v1alpha1" -}}
-{{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.fullname" .) -}}
+{{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.serviceName" .) -}}
 {{- dig "spec" "clusterIP" "" $live -}}
 {{- end -}}
 {{- end -}}
