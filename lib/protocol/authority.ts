@@ -33,6 +33,18 @@ export function parseAuthority(text: string): Authority | undefined {
   return port === undefined || host === undefined ? undefined : { ...host, port };
 }
 
+/**
+ * Reads an IPv6 address and a port with no brackets around the address. Which colon ends the address
+ * is a guess, so this is for authorities that decide nothing; their {@linkcode formatAuthority} has
+ * the brackets.
+ *
+ * @returns `undefined` when the text is anything else.
+ */
+export function parseUnbracketed(text: string): Authority | undefined {
+  const [, host = "", port = ""] = /^([^[\]]*:[^[\]]*):(\d+)$/.exec(text) ?? [];
+  return parseAuthority(`[${host}]:${port}`);
+}
+
 /** `host:port` as {@linkcode parseAuthority} reads it: an IPv6 address in brackets, the trailing dot kept. */
 export function formatAuthority(authority: Authority): string {
   return formatAddress({ hostname: lookupName(authority), port: authority.port });

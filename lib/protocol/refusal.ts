@@ -168,8 +168,15 @@ export class Refusal extends Error {
   }
 }
 
-/** The whole HTTP/1.1 response (RFC 9112 §4) to a refused request. */
-export function refusalResponse({ kind, message }: Refusal): Uint8Array<ArrayBuffer> {
+/**
+ * The whole HTTP/1.1 response (RFC 9112 §4) to a refused request.
+ *
+ * @param hasBody `false` for HEAD: the fields are the same, and the body is left out.
+ */
+export function refusalResponse(
+  { kind, message }: Refusal,
+  hasBody = true,
+): Uint8Array<ArrayBuffer> {
   const { status, error, phrase, advice, ...more } = REFUSALS[kind];
   const body = `${message === phrase ? phrase : `${phrase}: ${message}`}. ${advice}\n`;
   // An sf-string (RFC 8941 §3.3.3): what reasons are made of needs no escape but these.
@@ -181,6 +188,6 @@ export function refusalResponse({ kind, message }: Refusal): Uint8Array<ArrayBuf
       "Connection: close\r\n" +
       `Proxy-Status: api-server-proxy; error=${error}; details="${details}"\r\n` +
       ("fields" in more ? more.fields : "") +
-      `\r\n${body}`,
+      `\r\n${hasBody ? body : ""}`,
   );
 }

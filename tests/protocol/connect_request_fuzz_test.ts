@@ -33,8 +33,15 @@ const FIELDS = [
   "host:",
   "Host : a",
   "Host: a b",
+  "Host: a:b",
+  "Host: a%2db:",
+  "Host: ::1",
+  "Host: [::1]:1",
+  "Host: [::1",
   "Content-Length: 1",
   "content-length: 0",
+  "Content-Length:0",
+  "Proxy-Authorization: Basic eDp5",
   "Transfer-Encoding: chunked",
   "Proxy-Connection: keep-alive",
   "X: \xe9\t\xff",
@@ -68,7 +75,8 @@ function grammatical(random: Random): string {
   const authority = pick(HOSTS.slice(0, 7)) + pick(PORTS.slice(0, 3));
   const target = mostly(authority, HOSTS.map((host) => host + pick(PORTS)));
   const version = mostly("HTTP/1.1", VERSIONS);
-  const line = `${mostly("CONNECT", METHODS)} ${target} ${version}${end()}`;
+  const front = mostly("", ["\r\n", "\r\n\r\n", "\n"]);
+  const line = `${front}${mostly("CONNECT", METHODS)} ${target} ${version}${end()}`;
   const fields = Array.from({ length: random(3) }, () => mostly("X: a", FIELDS) + end());
   if (random(8) > 0) fields.unshift(`${FIELDS[0]}\r\n`);
   return line + fields.join("") + end() + (random(4) > 0 ? "" : "tunnel\r\n\r\n");
@@ -121,7 +129,7 @@ function randomEnds(length: number, random: Random): number[] {
 
 // Written again from RFC 9112, in another way than the parser: what it accepts must match.
 const MODEL = new RegExp(
-  "^CONNECT (?<target>[\\x21-\\x7e]+) HTTP/1\\.(?<minor>[01])\r\n" +
+  "^(?:\r\n)*CONNECT (?<target>[\\x21-\\x7e]+) HTTP/1\\.(?<minor>[01])\r\n" +
     "(?<fields>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\\t\\x20-\\x7e\\x80-\\xff]*\r\n)*)\r\n",
 );
 
@@ -130,11 +138,26 @@ function modelAccepts(bytes: Uint8Array): boolean {
   const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   const [head, target = "", minor, fields = ""] = MODEL.exec(text) ?? [];
   if (head === undefined || head.length > MAX_HEAD_BYTES) return false;
-  const hosts = [...fields.matchAll(/^host:(.*)$/gim)].map(([, value = ""]) => value.trim());
+  const valuesOf = (name: string) =>
+    [...fields.matchAll(new RegExp(`^${name}:[\\t ]*(.*?)[\\t ]*\r$`, "gim"))]
+      .map(([, value = ""]) => value);
+  const hosts = valuesOf("host"), lengths = valuesOf("content-length");
   return parseAuthority(target) !== undefined &&
     hosts.length <= 1 && (hosts.length === 1 || minor === "0") &&
-    hosts.every((host) => !/[^\w.~!$&'()*+,;=%:[\]-]/.test(host)) &&
-    !/^(?:content-length|transfer-encoding):/im.test(fields);
+    hosts.every((host) => host === target || modelAcceptsHost(host)) &&
+    (lengths.length === 0 || lengths.length === 1 && lengths[0] === "0") &&
+    valuesOf("transfer-encoding").length === 0;
+}
+
+/** RFC 3986 §3.2.2, from the end: digits and a colon, then an address in brackets or a name. */
+function modelAcceptsHost(value: string): boolean {
+  const host = value.replace(/:[0-9]*$/, "");
+  if (host.startsWith("[")) {
+    const isFuture = /^\[v[0-9a-f]+\.[a-z0-9._~!$&'()*+,;=:-]+\]$/i.test(host);
+    return isFuture || /^\[[0-9a-f:.]+\]$/i.test(host) && URL.canParse(`http://${host}`);
+  }
+  const name = host.replace(/%[0-9a-f][0-9a-f]/gi, "");
+  return [...name].every((char) => /[a-z0-9._~!$&'()*+,;=-]/i.test(char));
 }
 
 function holds(bytes: Uint8Array, random: Random): Outcome {
@@ -151,6 +174,7 @@ function holds(bytes: Uint8Array, random: Random): Outcome {
     const alone = outcome(bytes.subarray(0, headBytes));
     assertEquals(alone, whole, "its head alone");
     assertEquals(outcome(bytes.subarray(0, headBytes - 1)), "need more", "all but its last byte");
+    assertEquals(outcome(bytes, undefined, true), whole, "where brackets may be left out");
     const printed = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`;
     const again = { authority, headBytes: printed.length };
     assertEquals(outcome(bytesOf(printed)), again, "printed back");

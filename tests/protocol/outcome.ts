@@ -18,8 +18,12 @@ export function bytesOf(text: string): Uint8Array {
  * The outcome when the bytes arrive up to each of `ends` in turn. Anything
  * thrown that is not a refusal is a fault and passes through.
  */
-export function outcome(bytes: Uint8Array, ends: Iterable<number> = [bytes.length]): Outcome {
-  const parser = new ConnectRequestParser();
+export function outcome(
+  bytes: Uint8Array,
+  ends: Iterable<number> = [bytes.length],
+  takesUnbracketed = false,
+): Outcome {
+  const parser = new ConnectRequestParser(takesUnbracketed);
   try {
     for (const end of ends) {
       const request = parser.parse(bytes.subarray(0, end));

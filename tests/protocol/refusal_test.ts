@@ -107,6 +107,13 @@ Deno.test("refusalResponse() tells the reason in the body and in Proxy-Status", 
   assert(body.startsWith("Malformed CONNECT request: a control byte. Send "), body);
 });
 
+Deno.test("refusalResponse() to HEAD has the same fields and no body", () => {
+  const refusal = new Refusal("method_not_allowed", "why");
+  const { body, ...rest } = parseResponse(refusalResponse(refusal));
+  assertEquals(parseResponse(refusalResponse(refusal, false)), { ...rest, body: "" });
+  assert(body.length > 0);
+});
+
 Deno.test("refusalResponse() keeps quotes and backslashes within the details", () => {
   for (const reason of ['"', "\\", '\\"', '"; error=dns_error; x="', "\\\\", 'a\\"b\\']) {
     const { fields } = parseResponse(refusalResponse(new Refusal("malformed_head", reason)));
