@@ -3,7 +3,11 @@ import { formatAddress } from "../protocol/address.ts";
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import type { Dial, Dialled } from "./dial.ts";
 import { EarlyBytes } from "./early_bytes.ts";
-import { type ConnectRequest, ConnectRequestParser } from "../protocol/connect_request.ts";
+import {
+  type ConnectRequest,
+  ConnectRequestParser,
+  isHeadRequest,
+} from "../protocol/connect_request.ts";
 import type { Linked, LinkedList } from "./linked_list.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -23,6 +27,8 @@ import type { Upstreams } from "./upstreams.ts";
 export interface ConnectionContext {
   readonly headerTimeoutMs: number;
   readonly policy: Policy;
+  /** Whether the request target decides nothing: then an IPv6 address needs no brackets. */
+  readonly ignoresTarget: boolean;
   readonly upstreams: Upstreams;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -242,7 +248,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
    * @returns `undefined` when it was ended meanwhile.
    */
   async #readHead(): Promise<ConnectRequest | undefined> {
-    const parser = new ConnectRequestParser();
+    const parser = new ConnectRequestParser(this.#context.ignoresTarget);
     for (;;) {
       const hasMore = await this.#early.receive().catch((error) => {
         throw asUnanswered(error);
@@ -363,7 +369,10 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       cause: refusal === error ? undefined : String(error),
     });
     try {
-      await writeAll(this.#client, refusalResponse(refusal));
+      await writeAll(
+        this.#client,
+        refusalResponse(refusal, !isHeadRequest(this.#early.received)),
+      );
       await this.#client.closeWrite();
       while (this.#lingers && await this.#client.read(DISCARD) !== null);
     } catch {

@@ -131,6 +131,7 @@ export class Proxy {
         halfCloseTimeoutMs: config.halfCloseTimeoutMs,
       },
       policy: this.#policy,
+      ignoresTarget: config.upstreams.length > 0 && config.allowedAuthorities.length === 0,
       upstreams,
       log,
       metrics: this.#metrics,

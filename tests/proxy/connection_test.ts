@@ -45,6 +45,30 @@ for (const { name, sent, status } of REFUSED_HEADS) {
   });
 }
 
+test("connection answers HEAD without a body, at whichever byte it is refused", async () => {
+  await using proxy = new TestProxy({ headerTimeoutMs: 40 });
+  for (const sent of ["HEAD / HTTP/1.1\r\n", "\r\nHEAD / HTTP/1.1\r\n", "HEAD /slow"]) {
+    using client = await proxy.connect(sent);
+    const { statusLine, fields, body } = parseResponse(await client.readText());
+    assertMatch(statusLine, /^HTTP\/1.1 40[58] /);
+    assertEquals([Number(fields.get("Content-Length")) > 0, body], [true, ""], sent);
+  }
+});
+
+test("connection takes IPv6 without brackets where the target decides nothing, and logs it with them", async () => {
+  const sent = "CONNECT fd00::1:6443 HTTP/1.1\r\nHost: fd00::1:6443\r\n\r\n";
+  using upstream = new TestUpstream();
+  await using proxy = new TestProxy({ upstreams: [upstream.authority] });
+  using client = await proxy.connect(sent);
+  assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
+  assertEquals((await proxy.logged("dialling")).authority, "[fd00::1]:6443");
+
+  const allowedAuthorities = [{ host: "fd00::1", port: 6443 }];
+  await using strict = new TestProxy({ upstreams: [upstream.authority], allowedAuthorities });
+  using other = await strict.connect(sent);
+  assertMatch(await other.readText(), /^HTTP\/1.1 400 /);
+});
+
 test("connection lets a client read its refusal though it goes on sending", async () => {
   await using proxy = new TestProxy({});
   using client = await proxy.connect("POST / HTTP/1.1\r\nHost: api\r\n\r\n");
