@@ -10,6 +10,7 @@ import {
   type Io,
 } from "./lib/commands/command.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
+import { credentials } from "./lib/commands/credentials.ts";
 import { ready } from "./lib/commands/ready.ts";
 import { remap } from "./lib/commands/remap.ts";
 import { tunnels } from "./lib/commands/tunnels.ts";
@@ -32,6 +33,7 @@ const programArgs = isStamped ? Deno.args.slice(1) : Deno.args;
 
 /** What the first argument may name; without one of them the program is the proxy. */
 const COMMANDS = new Map<string, Command>([
+  ["credentials", credentials],
   // Loaded on demand: a proxy needs nothing of it.
   ["diagnose", async (args, io) => (await import("./lib/commands/diagnose.ts")).diagnose(args, io)],
   ["ready", ready],

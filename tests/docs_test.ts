@@ -95,7 +95,10 @@ test("reference: every log line, and no other", () => {
 /** `name type labels` of each metric that a running server reports. */
 async function metricsOfServer(): Promise<string[]> {
   using upstream = new TestUpstream();
-  await using server = await TestServer.start([`--upstream=127.0.0.1:${upstream.authority.port}`]);
+  await using server = await TestServer.start([
+    `--upstream=127.0.0.1:${upstream.authority.port}`,
+    "--allow-from=cl01=127.0.0.0/8",
+  ]);
   const { body } = await server.get("/metrics");
   return [...body.matchAll(/^# TYPE (\w+) (\w+)\n(.+)/gm)].map(([, name, type, sample]) => {
     const labels = [...sample!.matchAll(/[{,](\w+)="/g)].map(([, label]) => label);

@@ -37,6 +37,7 @@ function importsOf(file: string): string[] {
 Deno.test("lib/ has the rooms, and their imports are found", () => {
   assertEquals(new Set(files.map(roomOf)), new Set(ROOMS), "a folder of lib/ that is no room");
   assertEquals(importsOf("protocol/connect_request.ts"), [
+    "protocol/address.ts",
     "protocol/authority.ts",
     "protocol/refusal.ts",
   ]);

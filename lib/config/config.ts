@@ -1,7 +1,8 @@
 /** Command line and environment in; one frozen value, or every mistake, out. */
 import { parseArgs } from "@std/cli/parse-args";
-import type { Cidr } from "../protocol/address.ts";
-import { type Authority, parseAuthority } from "../protocol/authority.ts";
+import { type Authority, formatAuthority, parseAuthority } from "../protocol/authority.ts";
+import type { Credential } from "../protocol/credentials.ts";
+import type { SourceBlock } from "../protocol/policy.ts";
 import { envName, type Flag, type FlagName, FLAGS } from "./flags.ts";
 
 /** What the proxy runs with. Times are in milliseconds; 0 means no limit. */
@@ -9,7 +10,9 @@ export interface Config {
   /** Tried in this order; empty: the client's own authority is dialled. */
   readonly upstreams: readonly Authority[];
   readonly allowedAuthorities: readonly Authority[];
-  readonly allowFrom: readonly Cidr[];
+  readonly allowFrom: readonly SourceBlock[];
+  /** Empty: clients need no secret. */
+  readonly credentials: readonly Credential[];
   /** `undefined`: every address. */
   readonly host: string | undefined;
   readonly port: number;
@@ -77,13 +80,14 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     return { label: envName(name), given: text === "" || isServiceLink ? [] : [text] };
   };
   const values = <N extends FlagName>(name: N): FlagValue<N>[] => {
-    const { list, read, takes }: Flag = FLAGS[name];
+    const { list, read, takes, isSecret }: Flag = FLAGS[name];
     const { label, given } = texts(name);
     return given
       .flatMap((text) => list ? text.split(",").map((item) => item.trim()) : [text])
       .flatMap((text) => {
         const value = read(text);
-        if (value === undefined) problems.add(`${label} ${JSON.stringify(text)}: takes ${takes}`);
+        const shown = isSecret ? withoutSecret(text) : text;
+        if (value === undefined) problems.add(`${label} ${JSON.stringify(shown)}: takes ${takes}`);
         return value === undefined ? [] : [value as FlagValue<N>];
       });
   };
@@ -94,7 +98,9 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   const allowedAuthorities = values("allowed-hosts");
   const upstreamNames = ["upstream", "force-host"] as const;
   const onCommandLine = upstreamNames.filter((name) => texts(name).label === `--${name}`);
-  const upstreams = (onCommandLine.length > 0 ? onCommandLine : upstreamNames).flatMap(values);
+  const upstreamsGiven = (onCommandLine.length > 0 ? onCommandLine : upstreamNames).flatMap(values);
+  // The same one twice is one: it would be tried twice, and have two series of each metric.
+  const upstreams = [...new Map(upstreamsGiven.map((one) => [formatAuthority(one), one])).values()];
   if (upstreams.length === 0 && allowedAuthorities.length === 0) {
     const inPod = ownApiServer(env);
     const places = [...upstreamNames, "allowed-hosts"] as const;
@@ -103,10 +109,15 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     // Without a place to go it would be an open proxy: told unless a wrong place has been.
     else if (nothingGiven || problems.size === 0) problems.add(NO_UPSTREAM);
   }
+  const allowFrom = values("allow-from"), credentials = values("credentials");
+  for (const problem of [...sharedSecrets(credentials), ...twoNamed(allowFrom)]) {
+    problems.add(problem);
+  }
   const config: Config = Object.freeze({
     upstreams,
     allowedAuthorities,
-    allowFrom: values("allow-from"),
+    allowFrom,
+    credentials,
     host: values("host").at(-1),
     port: value("port"),
     adminHost: values("admin-host").at(-1),
@@ -137,6 +148,41 @@ type FlagValue<N extends FlagName> = NonNullable<
 
 const NO_UPSTREAM = "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts " +
   "HOST:PORT,… (the places that may be reached); not in a pod, where it is known";
+
+/** The names that peers can have: a closed set, for the metrics. */
+export function peerNames(
+  { credentials, allowFrom }: Pick<Config, "credentials" | "allowFrom">,
+): readonly string[] {
+  const names = [...credentials.map(({ name }) => name), ...allowFrom.map(({ peer }) => peer)];
+  return [...new Set(names.filter((name) => name !== undefined))];
+}
+
+/** Somebody may have given the secret in place of its hash. */
+function withoutSecret(text: string): string {
+  if (text === "") return text;
+  return text.includes(":") ? `${text.slice(0, text.indexOf(":"))}:…` : "…";
+}
+
+/** A secret that comes without a name must prove one. */
+function sharedSecrets(credentials: readonly Credential[]): string[] {
+  const names = new Map<string, string>();
+  return credentials.flatMap(({ name, sha256 }) => {
+    const other = names.get(sha256) ?? name;
+    names.set(sha256, other);
+    return other === name ? [] : [`--credentials: ${other} and ${name} have the same secret`];
+  });
+}
+
+function twoNamed(blocks: readonly SourceBlock[]): string[] {
+  const names = new Map<string, string>();
+  return blocks.flatMap(({ address, prefixBits, peer }) => {
+    if (peer === undefined) return [];
+    const block = `${address}/${prefixBits}`;
+    const other = names.get(block) ?? peer;
+    names.set(block, other);
+    return other === peer ? [] : [`--allow-from: ${block} has two names, ${other} and ${peer}`];
+  });
+}
 
 /** The API server of the cluster in whose pod this runs. */
 function ownApiServer(env: Env): Authority | undefined {

@@ -1,11 +1,13 @@
 /** The flags of the command line, and all defaults. */
 import {
   address,
+  apiServer,
   authority,
-  cidr,
+  credential,
   duration,
   oneOf,
   orWord,
+  sourceBlock,
   type ValueKind,
   wholeNumber,
 } from "./values.ts";
@@ -23,6 +25,8 @@ export interface Flag<T = unknown> extends ValueKind<T> {
   readonly help: string;
   /** Comma separated, and the flag may repeat. */
   readonly list?: true;
+  /** What comes after its first colon is not printed: somebody may have given a secret. */
+  readonly isSecret?: true;
   /** An empty value counts as not given: Liqo's charts may render one. */
   readonly mayBeEmpty?: true;
 }
@@ -39,11 +43,13 @@ const UPSTREAM = {
 export const FLAGS = {
   "upstream": {
     ...UPSTREAM,
+    ...apiServer,
     fallbackHelp: "in a pod: the API server of its cluster",
     help: "connect every tunnel here, whatever host the client asks for; list several for failover",
   },
   "force-host": {
     ...UPSTREAM,
+    ...apiServer,
     mayBeEmpty: true,
     help: "the same as --upstream, under Liqo's name",
   },
@@ -55,12 +61,22 @@ export const FLAGS = {
   },
   "allow-from": {
     group: "Clients",
-    value: "CIDR,…",
+    value: "[NAME=]CIDR,…",
     fallback: "",
     fallbackHelp: "all sources",
     list: true,
-    ...cidr,
-    help: "source addresses that may use the proxy",
+    ...sourceBlock,
+    help: "source addresses that may use the proxy; a name is the log's and the metrics' peer",
+  },
+  "credentials": {
+    group: "Clients",
+    value: "NAME:SHA256,…",
+    fallback: "",
+    fallbackHelp: "none: clients need no secret",
+    list: true,
+    isSecret: true,
+    ...credential,
+    help: "peers that may use the proxy, each with the hash of its secret; two hashes to rotate it",
   },
   "host": {
     group: "Listening",
@@ -111,7 +127,7 @@ export const FLAGS = {
     value: "N",
     fallback: "0",
     ...wholeNumber(0, 1_000_000),
-    help: "client connections at the same time from one source address",
+    help: "client connections at the same time from one peer, or one address where it has no name",
   },
   "header-timeout": {
     group: "Limits",

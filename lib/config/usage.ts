@@ -14,6 +14,9 @@ Usage:
   api-server-proxy diagnose [flags] [PROXY_URL [SERVER_URL]]
       find the broken link between a client and an API server behind a proxy (--help: how)
 
+  api-server-proxy credentials NAME
+      print a new secret for a peer, and the value of --credentials for it
+
 Examples:
   # Serve the API server at 10.0.0.10 to clients from the gateways' network
   api-server-proxy --upstream 10.0.0.10:6443 --allow-from 10.70.0.0/16

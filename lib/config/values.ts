@@ -1,6 +1,8 @@
 /** How the value of each kind of flag is read from text. */
-import { type Cidr, normalAddress, parseCidr } from "../protocol/address.ts";
+import { normalAddress, parseCidr } from "../protocol/address.ts";
 import { type Authority, parseAuthority } from "../protocol/authority.ts";
+import type { Credential } from "../protocol/credentials.ts";
+import type { SourceBlock } from "../protocol/policy.ts";
 
 /** A kind of value: how it is read, and what to tell who gives a wrong one. */
 export interface ValueKind<T> {
@@ -76,9 +78,45 @@ export const authority: ValueKind<Authority> = {
   read: parseAuthority,
 };
 
-/** A block of addresses, or a single one. */
-export const cidr: ValueKind<Cidr> = {
+const PEER_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/i;
+
+/** Completes "takes …" for the name of a peer. */
+export const PEER_NAME_TAKES =
+  "1 to 63 letters, digits, dots, dashes and underscores, the first and last a letter or digit";
+
+/** Whether a peer may have that name. */
+export function isPeerName(text: string): boolean {
+  return PEER_NAME.test(text);
+}
+
+/** A block of addresses or a single one, with a peer's name before it if it has one. */
+export const sourceBlock: ValueKind<SourceBlock> = {
   takes: "an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set " +
-    "after the prefix, or a single address",
-  read: parseCidr,
+    "after the prefix, or a single address, or NAME= and one of them",
+  read(text) {
+    const [, peer, cidrText = ""] = /^(?:([^=]*)=)?(.*)$/s.exec(text) ?? [];
+    const cidr = parseCidr(cidrText);
+    if (peer === undefined || cidr === undefined) return cidr;
+    return isPeerName(peer) ? { ...cidr, peer } : undefined;
+  },
+};
+
+/** The name of a peer and the SHA-256 of its secret. */
+export const credential: ValueKind<Credential> = {
+  takes: "NAME:SHA256, as `api-server-proxy credentials NAME` prints it",
+  read(text) {
+    const [, name = "", sha256 = ""] = /^([^:]*):([0-9a-f]{64})$/i.exec(text) ?? [];
+    return isPeerName(name) ? { name, sha256: sha256.toLowerCase() } : undefined;
+  },
+};
+
+/** `host:port`, or the URL of an API server as `kubectl cluster-info` prints it. */
+export const apiServer: ValueKind<Authority> = {
+  takes: `${authority.takes}, or https://HOST:PORT`,
+  read(text) {
+    const [, inUrl] = /^https:\/\/([^/?#]*)\/?$/i.exec(text) ?? [];
+    if (inUrl === undefined) return parseAuthority(text);
+    const hasPort = /:\d*$/.test(inUrl.replace(/^\[[^\]]*\]/, ""));
+    return parseAuthority(hasPort ? inUrl : `${inUrl}:443`);
+  },
 };

@@ -46,6 +46,23 @@ export const REFUSALS = {
       "This is a proxy, not the API server: use its address as proxy-url (kubeconfig) or https_proxy.",
     fields: "Allow: CONNECT\r\n",
   },
+  credentials_missing: {
+    status: 407,
+    error: "http_request_denied",
+    level: "warn",
+    phrase: "Credentials for the API server proxy missing",
+    advice:
+      "Put the name and the secret that its administrator gave you into the proxy's URL: http://NAME:SECRET@HOST:PORT.",
+    fields: 'Proxy-Authenticate: Basic realm="api-server-proxy"\r\n',
+  },
+  credentials_wrong: {
+    status: 407,
+    error: "http_request_denied",
+    level: "warn",
+    phrase: "Credentials not accepted by the API server proxy",
+    advice: "Ask the administrator of this proxy for a new secret for your name.",
+    fields: 'Proxy-Authenticate: Basic realm="api-server-proxy"\r\n',
+  },
   head_timeout: {
     status: 408,
     error: "http_request_error",

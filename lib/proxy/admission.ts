@@ -1,8 +1,21 @@
 /** How many clients may be served at once, in all and from one source, over all workers. */
+import { addressNumber } from "../protocol/address.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import type { SharedMemory } from "./shared_memory.ts";
 
 const TOTAL = 0;
+
+/**
+ * What the clients of one source have in common: the name of their peer, else the IPv4 address, or
+ * the /64 of an IPv6 address (whoever has one address of it can have them all).
+ *
+ * @param source A normalised address.
+ */
+export function sourceKey(source: string, peer: string | undefined): string {
+  // No address has an equals sign.
+  if (peer !== undefined) return `peer=${peer}`;
+  return source.includes(":") ? `${addressNumber(source) >> 64n}/64` : source;
+}
 
 /** Counts the clients of one worker in and out, and sees those of the others. */
 export class Admission {
@@ -34,24 +47,38 @@ export class Admission {
   }
 
   /** Whether that source has all the places that one source may have. */
-  isFullFor(source: string): boolean {
-    return this.#maxPerSource !== Infinity &&
-      this.#count(this.#slot(source)) >= this.#maxPerSource;
+  isFullFor(source: string | undefined): boolean {
+    return this.#isLimited(source) && this.#count(this.#slot(source)) >= this.#maxPerSource;
   }
 
-  /** Counts a client in, or says why not. */
-  enter(source: string): Refusal | undefined {
+  /**
+   * Counts a client in, or says why not.
+   *
+   * @param source Whom it counts for, see {@linkcode sourceKey}; `undefined` while that is not known.
+   */
+  enter(source: string | undefined): Refusal | undefined {
     if (!this.#take(TOTAL, this.#maxTotal)) return new Refusal("too_many_connections");
-    if (this.#maxPerSource === Infinity) return undefined;
-    if (this.#take(this.#slot(source), this.#maxPerSource)) return undefined;
-    Atomics.sub(this.#own, TOTAL, 1);
+    const refusal = this.claim(source);
+    if (refusal !== undefined) Atomics.sub(this.#own, TOTAL, 1);
+    return refusal;
+  }
+
+  /** Counts a client that is in for a source that has become known, or says why not. */
+  claim(source: string | undefined): Refusal | undefined {
+    if (!this.#isLimited(source) || this.#take(this.#slot(source), this.#maxPerSource)) {
+      return undefined;
+    }
     return new Refusal("too_many_from_source");
   }
 
-  /** Counts out a client that was counted in. */
-  leave(source: string): void {
+  /** Counts out a client that was counted in for that source. */
+  leave(source: string | undefined): void {
     Atomics.sub(this.#own, TOTAL, 1);
-    if (this.#maxPerSource !== Infinity) Atomics.sub(this.#own, this.#slot(source), 1);
+    if (this.#isLimited(source)) Atomics.sub(this.#own, this.#slot(source), 1);
+  }
+
+  #isLimited(source: string | undefined): source is string {
+    return source !== undefined && this.#maxPerSource !== Infinity;
   }
 
   /** Counted first and looked at then: two workers at once cannot both take the last place. */

@@ -1,6 +1,7 @@
 /** One client, from its first byte to its log line. */
 import { formatAddress } from "../protocol/address.ts";
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
+import type { Credentials } from "../protocol/credentials.ts";
 import type { Dial, Dialled } from "./dial.ts";
 import { EarlyBytes } from "./early_bytes.ts";
 import {
@@ -27,6 +28,8 @@ import type { Upstreams } from "./upstreams.ts";
 export interface ConnectionContext {
   readonly headerTimeoutMs: number;
   readonly policy: Policy;
+  /** `undefined`: clients need no secret. */
+  readonly credentials: Credentials | undefined;
   /** Whether the request target decides nothing: then an IPv6 address needs no brackets. */
   readonly ignoresTarget: boolean;
   readonly upstreams: Upstreams;
@@ -38,6 +41,8 @@ export interface ConnectionContext {
   /** A tunnel older than this is logged while it lives. */
   readonly logOpenAfterMs: number;
   readonly tunnelLimits: TunnelLimits;
+  /** Called once a secret has proven whose client it is. @returns Why it is not to be served, if so. */
+  readonly onPeer: (connection: Connection, peer: string) => Refusal | undefined;
   /** Called each time that a connection has come to its next phase. */
   readonly onPhase: (connection: Connection) => void;
 }
@@ -47,6 +52,8 @@ export interface TunnelInfo {
   readonly id: number;
   readonly source: string;
   readonly sourcePort: number;
+  /** The name of the client's cluster, if it has one. */
+  readonly peer?: string | undefined;
   readonly upstream: string;
   /** Our address towards the upstream: its own log has that port. */
   readonly local: string;
@@ -94,6 +101,8 @@ const QUIET_MS = 1_000;
 const AGE_SPREAD = 0.1;
 /** How long a refused client may take to read the answer and close. */
 const LINGER_MS = 5_000;
+/** How long the answer to a wrong secret waits, so that guessing is slow. Its client holds no place then. */
+const PAUSE_MS = 1_000;
 /** What refused clients still send ends here, all in one place. */
 const DISCARD = new Uint8Array(16 * 1024);
 
@@ -101,6 +110,8 @@ const DISCARD = new Uint8Array(16 * 1024);
 export class Connection implements Linked<Connection>, TunnelObserver {
   /** The client's normalised address. */
   readonly source: string;
+  /** Whom it counts for in the limit of one source; `undefined` while that is not known. */
+  countedFor: string | undefined;
   list: LinkedList<Connection> | undefined;
   previous: Connection | undefined;
   next: Connection | undefined;
@@ -124,6 +135,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   /** From then to the upstream's first byte. */
   #firstByteMs = 0;
   #isLoggedOpen = false;
+  #peer: string | undefined;
+  /** Ends the pause before the answer to a wrong secret. */
+  #endPause: (() => void) | undefined;
   #tunnel: Tunnel | undefined;
 
   constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
@@ -133,6 +147,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.source = source;
     this.#sourcePort = (client.remoteAddr as Deno.NetAddr).port;
     this.#context = context;
+    this.#peer = context.credentials === undefined ? context.policy.peerOf(source) : undefined;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
   }
 
@@ -160,6 +175,13 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       if (refusal !== undefined) throw refusal;
       const request = await this.#readHead();
       if (request === undefined || this.#phase !== "dial") return;
+      const { credentials } = this.#context;
+      if (credentials !== undefined) {
+        const peer = await credentials.verify(request.proxyAuthorization);
+        if (this.#phase !== "dial") return;
+        this.#admitPeer(peer, request);
+      }
+      this.#context.log("debug", "dialling", () => this.#logFields());
       this.#dial = this.#context.upstreams.dial(request.authority);
       const upstream = await this.#dial.connected;
       if (this.#phase === "dial") this.#startTunnel(upstream, request.headBytes);
@@ -182,8 +204,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       this.#tunnel?.checkSilence(nowMs);
       if (!this.#isLoggedOpen) this.#logOpen(phaseMs);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
-    } else if (this.#phase === "refused" && phaseMs >= LINGER_MS) {
-      this.#enter("closed");
+    } else if (this.#phase === "refused") {
+      if (phaseMs >= PAUSE_MS) this.#endPause?.();
+      if (phaseMs >= LINGER_MS) this.#enter("closed");
     }
   }
 
@@ -195,6 +218,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       id: this.#id,
       source: this.source,
       sourcePort: this.#sourcePort,
+      peer: this.#peer,
       upstream: formatAuthority(this.#upstream!),
       local: this.#local,
       since: new Date(Date.now() - (nowMs - this.#phaseSinceMs)).toISOString(),
@@ -229,6 +253,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   /** Ends the connection at once, whatever its phase. */
   cut(end: "drain" | "error"): void {
     this.#lingers = false;
+    this.#endPause?.();
     if (this.#phase === "tunnel") this.#tunnel!.cut(end);
     else if (this.#phase === "refused") this.#enter("closed");
     else if (this.#phase !== "closed") this.#stop(new Refusal("draining"), end);
@@ -262,13 +287,24 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       const request = parser.parse(this.#early.received);
       if (request === undefined) continue;
       this.#authority = request.authority;
-      if (!this.#context.policy.authorityAllowed(request.authority)) {
-        throw new Refusal("authority_denied");
-      }
+      // Who may use the proxy at all comes first.
+      if (this.#context.credentials === undefined) this.#checkAuthority(request);
       this.#enter("dial");
-      this.#context.log("debug", "dialling", () => this.#logFields());
       return request;
     }
+  }
+
+  /** @throws {Refusal} When the client may not ask for that. */
+  #checkAuthority({ authority }: ConnectRequest): void {
+    if (!this.#context.policy.authorityAllowed(authority)) throw new Refusal("authority_denied");
+  }
+
+  /** @throws {Refusal} When the peer has all its places, or may not ask for that. */
+  #admitPeer(peer: string, request: ConnectRequest): void {
+    this.#peer = peer;
+    const refusal = this.#context.onPeer(this, peer);
+    if (refusal !== undefined) throw refusal;
+    this.#checkAuthority(request);
   }
 
   /** Reads on during a dial that takes long: a client that resets ends it. */
@@ -293,6 +329,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     metrics.add("requests_total", 1, "200");
     metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
     metrics.add("tunnels_active", 1);
+    if (this.#peer !== undefined) metrics.add("peer_tunnels_active", 1, this.#peer);
     this.#tunnel.start({ answer: ESTABLISHED, ...this.#early.handOver(headBytes) });
   }
 
@@ -339,6 +376,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   onEnd(end: TunnelEnd): void {
     const { metrics, log } = this.#context;
     metrics.add("tunnels_active", -1);
+    if (this.#peer !== undefined) metrics.add("peer_tunnels_active", -1, this.#peer);
     metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
     log("info", "tunnel", { ...this.#tunnelFields(), ...end });
     this.#enter("closed");
@@ -368,6 +406,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       reason: refusal.message,
       cause: refusal === error ? undefined : String(error),
     });
+    if (refusal.kind === "credentials_wrong") {
+      await new Promise<void>((resolve) => this.#endPause = resolve);
+    }
     try {
       await writeAll(
         this.#client,
@@ -390,6 +431,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       id: this.#id,
       source: this.source,
       sourcePort: this.#sourcePort,
+      peer: this.#peer,
       authority: this.#authority && formatAuthority(this.#authority),
       durationMs: milliseconds(performance.now() - this.acceptedMs),
     };

@@ -1,5 +1,5 @@
 /** The listener, the connections that came from it, and their orderly end. */
-import { Admission } from "./admission.ts";
+import { Admission, sourceKey } from "./admission.ts";
 import { normalAddress } from "../protocol/address.ts";
 import type { Config } from "../config/config.ts";
 import { Connection, type ConnectionContext, type TunnelInfo } from "./connection.ts";
@@ -9,6 +9,7 @@ import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { isDescriptorShortage, SpareDescriptors } from "../telemetry/spare_descriptors.ts";
+import { Credentials } from "../protocol/credentials.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_memory.ts";
@@ -131,11 +132,13 @@ export class Proxy {
         halfCloseTimeoutMs: config.halfCloseTimeoutMs,
       },
       policy: this.#policy,
+      credentials: config.credentials.length > 0 ? new Credentials(config.credentials) : undefined,
       ignoresTarget: config.upstreams.length > 0 && config.allowedAuthorities.length === 0,
       upstreams,
       log,
       metrics: this.#metrics,
       worker,
+      onPeer: (connection, peer) => this.#onPeer(connection, peer),
       onPhase: (connection) => this.#onPhase(connection),
     };
     this.#tickIntervalMs = tickIntervalMs(config);
@@ -282,7 +285,10 @@ export class Proxy {
     const id = Atomics.add(this.#shared.lastId, 0, 1) + 1;
     const connection = new Connection(id, client, source, this.#context);
     if (this.#spares.isShort) this.#spares.refill();
-    const refusal = this.#spares.isShort ? new Refusal("local_shortage") : this.#admit(source);
+    connection.countedFor = this.#countedFor(source);
+    const refusal = this.#spares.isShort
+      ? new Refusal("local_shortage")
+      : this.#admit(source, connection.countedFor);
     this.#metrics.add("connections_total", 1);
     if (refusal === undefined) {
       this.#metrics.add("connections_active", 1);
@@ -303,17 +309,34 @@ export class Proxy {
 
   /** Whether a client from there would be let in if there were room. */
   #mayEnter(source: string): boolean {
-    return this.#policy.sourceAllowed(source) && !this.#admission.isFullFor(source);
+    return this.#policy.sourceAllowed(source) &&
+      !this.#admission.isFullFor(this.#countedFor(source));
   }
 
-  #admit(source: string): Refusal | undefined {
+  #admit(source: string, countedFor: string | undefined): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
     // Whoever has its request ready goes before those who only hold a place; but who is
     // refused for its source's own limit takes nobody's place.
-    if (this.#admission.isFull && !this.#admission.isFullFor(source)) {
+    if (this.#admission.isFull && !this.#admission.isFullFor(countedFor)) {
       this.#evictOldest();
     }
-    return this.#admission.enter(source);
+    return this.#admission.enter(countedFor);
+  }
+
+  /** Whom a client from there counts for as long as it has shown no secret. */
+  #countedFor(source: string): string | undefined {
+    if (this.#config.maxConnectionsPerSource === 0 || this.#context.credentials !== undefined) {
+      return undefined;
+    }
+    return sourceKey(source, this.#policy.peerOf(source));
+  }
+
+  /** From now on a client counts for the peer that it is. */
+  #onPeer(connection: Connection, peer: string): Refusal | undefined {
+    const key = sourceKey(connection.source, peer);
+    const refusal = this.#admission.claim(key);
+    if (refusal === undefined) connection.countedFor = key;
+    return refusal;
   }
 
   #onPhase(connection: Connection): void {
@@ -331,14 +354,22 @@ export class Proxy {
     this.#shared.oldestWaiting[this.#worker] = this.#waiting.first?.id ?? 0;
   }
 
-  #giveUpPlace({ source }: Connection): void {
+  #giveUpPlace({ countedFor }: Connection): void {
     this.#metrics.add("connections_active", -1);
-    this.#admission.leave(source);
+    this.#admission.leave(countedFor);
   }
 
   #linger(connection: Connection): void {
     this.#lingering.add(connection);
-    if (this.#lingering.size > MAX_LINGERING) this.#lingering.first!.cut("drain");
+    if (this.#lingering.size <= MAX_LINGERING) return;
+    // A source that is refused all the time pushes out its own clients before those of others.
+    let oldest = this.#lingering.first!;
+    for (const other of this.#lingering) {
+      if (other.source !== connection.source || other === connection) continue;
+      oldest = other;
+      break;
+    }
+    oldest.cut("drain");
   }
 
   get #admittedCount(): number {

@@ -1,5 +1,5 @@
 /** Memory that every worker of a proxy sees: what is counted over all of them. */
-import type { Config } from "../config/config.ts";
+import { type Config, peerNames } from "../config/config.ts";
 import { formatAuthority } from "../protocol/authority.ts";
 import { Metrics, MetricsLayout } from "../telemetry/metrics.ts";
 
@@ -20,7 +20,10 @@ export interface SharedMemory {
 }
 
 /** What the size of the memory depends on. */
-type SharedConfig = Pick<Config, "upstreams" | "maxConnectionsPerSource">;
+type SharedConfig = Pick<
+  Config,
+  "upstreams" | "maxConnectionsPerSource" | "credentials" | "allowFrom"
+>;
 
 /** The longest time between two ticks of a worker that is not blocked. */
 export const MAX_TICK_INTERVAL_MS = 250;
@@ -45,8 +48,13 @@ export function allocateShared(config: SharedConfig, workers: number): SharedMem
 }
 
 /** Where the cells of the metrics are under that configuration: the same in each isolate. */
-export function layoutFor({ upstreams }: Pick<Config, "upstreams">): MetricsLayout {
-  return new MetricsLayout({ upstream: upstreams.map(formatAuthority) });
+export function layoutFor(
+  config: Pick<Config, "upstreams" | "credentials" | "allowFrom">,
+): MetricsLayout {
+  return new MetricsLayout({
+    upstream: config.upstreams.map(formatAuthority),
+    peer: peerNames(config),
+  });
 }
 
 /** Forgets what a worker that is gone was doing; what it had done counts on. */

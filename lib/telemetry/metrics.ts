@@ -14,6 +14,7 @@ type Merge = "sum" | "max";
 /** Label values that the configuration gives: closed sets, too. */
 export interface LabelSets {
   readonly upstream: readonly string[];
+  readonly peer: readonly string[];
 }
 
 /** All values that a label can have: a closed set, never what a client sent. */
@@ -65,6 +66,11 @@ const COUNTED = {
     labels: { limit: ["max_connections", "max_connections_per_source", "local_shortage"] },
   },
   tunnels_active: { type: "gauge", help: "Tunnels that are up." },
+  peer_tunnels_active: {
+    type: "gauge",
+    help: "Tunnels that are up of clients that have a name.",
+    labels: { peer: "configured" },
+  },
   tunnel_bytes_total: {
     type: "counter",
     help: "Bytes carried: up is from client to API server.",
@@ -221,10 +227,9 @@ export class Metrics {
 export function reportMetrics(counted: readonly Metrics[], readings: Readings): string {
   const lines: string[] = [];
   for (const [name, spec] of Object.entries<MetricSpec>(COUNTED)) {
-    lines.push(
-      ...headLines(PREFIX + name, spec),
-      ...countedLines(name as MetricName, spec, counted),
-    );
+    const samples = countedLines(name as MetricName, spec, counted);
+    // A label that the configuration gives no value has no series.
+    if (samples.length > 0) lines.push(...headLines(PREFIX + name, spec), ...samples);
   }
   for (const [name, spec] of Object.entries(READ)) {
     const reading = readings[name as keyof typeof READ];

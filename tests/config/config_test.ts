@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type Config, type Invocation, parseConfig } from "../../lib/config/config.ts";
+import { type Config, type Invocation, parseConfig, peerNames } from "../../lib/config/config.ts";
 import { envName, type FlagName, FLAGS } from "../../lib/config/flags.ts";
 import { type FlagRow, ROWS } from "./flags.ts";
 
@@ -27,6 +27,7 @@ const a1 = { host: "a", port: 1 }, b2 = { host: "b", port: 2 }, c3 = { host: "c"
 const svc = { host: "kubernetes.default.svc", port: 443 };
 
 const TAKES_AUTHORITY = "takes HOST:PORT with a port from 1 to 65535, an IPv6 address in brackets";
+const TAKES_UPSTREAM = `${TAKES_AUTHORITY}, or https://HOST:PORT`;
 const TAKES_DURATION = "takes a duration such as 500ms, 10s, 1m30s or 1h, at most 576h, or 0";
 const NO_UPSTREAM =
   "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts HOST:PORT,… " +
@@ -101,7 +102,7 @@ Deno.test("parseConfig() takes the last of a flag that is no list and was given 
 });
 
 Deno.test("parseConfig() reports an empty part of a list", () => {
-  assertEquals(mistakesOf(["--upstream=a:1,"]), [`--upstream "": ${TAKES_AUTHORITY}`]);
+  assertEquals(mistakesOf(["--upstream=a:1,"]), [`--upstream "": ${TAKES_UPSTREAM}`]);
 });
 
 Deno.test("parseConfig() reports all mistakes in one run", () => {
@@ -112,7 +113,7 @@ Deno.test("parseConfig() reports all mistakes in one run", () => {
     `--idle-timeout "4": ${TAKES_DURATION}`,
     '--log-level "loud": takes debug, info, warn or error',
     "--prot: no such flag; did you mean --port?",
-    `--upstream "a": ${TAKES_AUTHORITY}`,
+    `--upstream "a": ${TAKES_UPSTREAM}`,
     `API_SERVER_PROXY_DRAIN_TIMEOUT "soon": ${TAKES_DURATION}`,
   ]);
 });
@@ -126,7 +127,7 @@ Deno.test("parseConfig() reports a missing upstream along with other mistakes", 
 });
 
 Deno.test("parseConfig() does not miss an upstream that was given wrongly", () => {
-  assertEquals(mistakesOf(["--upstream=nonsense"]), [`--upstream "nonsense": ${TAKES_AUTHORITY}`]);
+  assertEquals(mistakesOf(["--upstream=nonsense"]), [`--upstream "nonsense": ${TAKES_UPSTREAM}`]);
   const allowed = mistakesOf(["--allowed-hosts=nonsense"]);
   assertEquals(allowed, [`--allowed-hosts "nonsense": ${TAKES_AUTHORITY}`]);
 });
@@ -284,4 +285,44 @@ Deno.test("--force-host is --upstream under another name", () => {
   assertEquals(configOf(["--force-host=b:2"], upstreamInEnv).upstreams, [b2]);
   const forceHostInEnv = { API_SERVER_PROXY_FORCE_HOST: "c:3" };
   assertEquals(configOf(["--upstream=a:1"], forceHostInEnv).upstreams, [a1]);
+});
+
+Deno.test("parseConfig() takes the same upstream given twice for one", () => {
+  const args = ["--upstream=a:1,A:1,https://a:1", "--force-host=a:1,b:2"];
+  assertEquals(configOf(args).upstreams, [a1, b2]);
+});
+
+const ONE = "1".repeat(64), TWO = "2".repeat(64);
+
+Deno.test("parseConfig() prints nothing of a secret that was given in place of its hash", () => {
+  const takes = "takes NAME:SHA256, as `api-server-proxy credentials NAME` prints it";
+  assertEquals(mistakesOf([UPSTREAM, "--credentials=cl01:secret"]), [
+    `--credentials "cl01:…": ${takes}`,
+  ]);
+  assertEquals(mistakesOf([UPSTREAM], { API_SERVER_PROXY_CREDENTIALS: "secret" }), [
+    `API_SERVER_PROXY_CREDENTIALS "…": ${takes}`,
+  ]);
+});
+
+Deno.test("parseConfig() reports two peers with one secret, and a block with two names", () => {
+  assertEquals(
+    configOf([UPSTREAM, `--credentials=a:${ONE},a:${TWO},a:${ONE}`]).credentials.length,
+    3,
+  );
+  assertEquals(mistakesOf([UPSTREAM, `--credentials=a:${ONE},b:${TWO},c:${ONE}`]), [
+    "--credentials: a and c have the same secret",
+  ]);
+  assertEquals(mistakesOf([UPSTREAM, "--allow-from=a=10.0.0.0/8,10.0.0.0/8,b=10.0.0.0/8"]), [
+    "--allow-from: 10.0.0.0/8 has two names, a and b",
+  ]);
+});
+
+Deno.test("peerNames() gives each name once, of secrets and of blocks", () => {
+  const args = [
+    UPSTREAM,
+    `--credentials=a:${ONE},b:${TWO}`,
+    "--allow-from=b=10.0.0.0/8,c=::/0,::/1",
+  ];
+  assertEquals(peerNames(configOf(args)), ["a", "b", "c"]);
+  assertEquals(peerNames(configOf([UPSTREAM])), []);
 });

@@ -18,6 +18,8 @@ const WRONG_PORT = ["65536", "takes a whole number from 0 to 65535"] as const;
 const WRONG_COUNT = ["many", "takes a whole number from 0 to 1000000"] as const;
 const WRONG_DURATION = ["10", TAKES_DURATION] as const;
 const WRONG_AUTHORITY = ["a:0443", TAKES_AUTHORITY] as const;
+const WRONG_UPSTREAM = ["a:0443", `${TAKES_AUTHORITY}, or https://HOST:PORT`] as const;
+const SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 const times = (key: keyof Config, fallback: number): FlagRow => ({
   key,
   fallback,
@@ -38,14 +40,14 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
     fallback: [{ host: "10.96.0.1", port: 443 }],
     given: ["b:2", [b2]],
     other: ["c:3,B.:2", [c3, { ...b2, isAbsolute: true }]],
-    wrong: WRONG_AUTHORITY,
+    wrong: WRONG_UPSTREAM,
   },
   "force-host": {
     key: "upstreams",
     fallback: [{ host: "10.96.0.1", port: 443 }],
     given: ["b:2", [b2]],
-    other: ["c:3,b:2", [c3, b2]],
-    wrong: WRONG_AUTHORITY,
+    other: ["https://c:3/,b:2", [c3, b2]],
+    wrong: WRONG_UPSTREAM,
   },
   "allowed-hosts": {
     key: "allowedAuthorities",
@@ -58,15 +60,25 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
     key: "allowFrom",
     fallback: [],
     given: ["10.0.0.0/8", [{ address: "10.0.0.0", prefixBits: 8 }]],
-    other: ["fd00::1,1.2.3.4", [
-      { address: "fd00::1", prefixBits: 128 },
+    other: ["cl01=fd00::1,1.2.3.4", [
+      { address: "fd00::1", prefixBits: 128, peer: "cl01" },
       { address: "1.2.3.4", prefixBits: 32 },
     ]],
     wrong: [
       "10.0.0.1/8",
       "takes an address block such as 10.0.0.0/8 or 2001:db8::/32 with no bit set after " +
-      "the prefix, or a single address",
+      "the prefix, or a single address, or NAME= and one of them",
     ],
+  },
+  "credentials": {
+    key: "credentials",
+    fallback: [],
+    given: [`cl01:${SHA256}`, [{ name: "cl01", sha256: SHA256 }]],
+    other: [`a:${SHA256.toUpperCase()},a:${"0".repeat(64)}`, [
+      { name: "a", sha256: SHA256 },
+      { name: "a", sha256: "0".repeat(64) },
+    ]],
+    wrong: ["cl01:…", "takes NAME:SHA256, as `api-server-proxy credentials NAME` prints it"],
   },
   "host": {
     key: "host",

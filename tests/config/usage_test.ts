@@ -8,6 +8,7 @@ const DEFAULTS: Readonly<Record<keyof typeof FLAGS, string>> = {
   "force-host": "none",
   "allowed-hosts": "any",
   "allow-from": "all sources",
+  "credentials": "none: clients need no secret",
   "host": "every address, IPv6 and IPv4",
   "port": "8118",
   "admin-host": "as --host",
@@ -31,7 +32,7 @@ Deno.test("usage() tells every flag, what it takes, what it is for and its defau
   const lines = usage().split("\n");
   assertEquals(Object.keys(DEFAULTS).toSorted(), Object.keys(FLAGS).toSorted());
   for (const [name, fallback] of Object.entries(DEFAULTS)) {
-    const at = lines.findIndex((line) => new RegExp(`^ +--${name} [A-Z]\\S* `).test(line));
+    const at = lines.findIndex((line) => new RegExp(`^ +--${name} [A-Z[]\\S* `).test(line));
     assert(at > 0, `--${name} is missing`);
     assert(lines[at]!.endsWith(`  (default: ${fallback})`), lines[at]);
     assertMatch(lines[at + 1]!, /^ {10}\S.{9,}$/);

@@ -1,10 +1,12 @@
 import { assertEquals } from "@std/assert";
 import {
   address,
+  apiServer,
   authority,
-  cidr,
+  credential,
   duration,
   oneOf,
+  sourceBlock,
   type ValueKind,
   wholeNumber,
 } from "../../lib/config/values.ts";
@@ -136,9 +138,61 @@ reads("authority", authority, [
   ["", undefined],
 ]);
 
-reads("cidr", cidr, [
+const SHA256 = "0123456789abcdef".repeat(4);
+const ab = { host: "a.b", port: 443 };
+
+reads("apiServer", apiServer, [
+  ["a.b:443", ab],
+  ["https://a.b:443", ab],
+  ["https://a.b:443/", ab],
+  ["https://a.b", ab],
+  ["HTTPS://A.b/", ab],
+  ["https://[fd00::1]", { host: "fd00::1", port: 443 }],
+  ["https://[fd00::1]:6443", { host: "fd00::1", port: 6443 }],
+  ["https://a.b:6443", { host: "a.b", port: 6443 }],
+  ["https://a.b:", undefined],
+  ["https://a.b:0", undefined],
+  ["https://a.b/api", undefined],
+  ["https://a.b//", undefined],
+  ["https://a.b?x", undefined],
+  ["https://a.b#x", undefined],
+  ["https://u@a.b", undefined],
+  ["https://u:p@a.b:443", undefined],
+  ["https://fd00::1", undefined],
+  ["https://", undefined],
+  ["http://a.b:443", undefined],
+  ["//a.b:443", undefined],
+  ["a.b", undefined],
+]);
+
+reads("credential", credential, [
+  [`cl01:${SHA256}`, { name: "cl01", sha256: SHA256 }],
+  [`a.B-c_1:${SHA256.toUpperCase()}`, { name: "a.B-c_1", sha256: SHA256 }],
+  [`${"a".repeat(63)}:${SHA256}`, { name: "a".repeat(63), sha256: SHA256 }],
+  [`${"a".repeat(64)}:${SHA256}`, undefined],
+  [`:${SHA256}`, undefined],
+  [`a:b:${SHA256}`, undefined],
+  [`a b:${SHA256}`, undefined],
+  [`-a:${SHA256}`, undefined],
+  [`a=b:${SHA256}`, undefined],
+  [`a:${SHA256}0`, undefined],
+  [`a:${SHA256.slice(1)}`, undefined],
+  [`a:${SHA256}\n`, undefined],
+  ["a:secret", undefined],
+  [SHA256, undefined],
+  ["", undefined],
+]);
+
+reads("sourceBlock", sourceBlock, [
   ["10.0.0.0/8", { address: "10.0.0.0", prefixBits: 8 }],
   ["fd00::1", { address: "fd00::1", prefixBits: 128 }],
+  ["cl01=10.0.0.0/8", { address: "10.0.0.0", prefixBits: 8, peer: "cl01" }],
+  ["cl01=::1", { address: "::1", prefixBits: 128, peer: "cl01" }],
+  ["=10.0.0.0/8", undefined],
+  ["cl01=", undefined],
+  ["a=b=10.0.0.0/8", undefined],
+  ["a:b=10.0.0.0/8", undefined],
+  ["cl01=10.0.0.1/8", undefined],
   ["10.0.0.1/8", undefined],
   ["", undefined],
 ]);

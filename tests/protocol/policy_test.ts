@@ -130,6 +130,27 @@ for (const [blocks, source, allowed] of SOURCES) {
   });
 }
 
+Deno.test("createPolicy() gives the name of the smallest named block that has the source", () => {
+  const policy = createPolicy([
+    { ...block("10.0.0.0/8"), peer: "wide" },
+    { ...block("10.81.0.0/16"), peer: "cl01" },
+    block("10.81.3.0/24"),
+    block("11.0.0.0/8"),
+    { ...block("fd00::/8"), peer: "six" },
+    { ...block("fd00::1"), peer: "one" },
+  ], []);
+  const rows: [string, string | undefined][] = [
+    ["10.1.1.1", "wide"],
+    ["10.81.0.1", "cl01"],
+    ["10.81.3.1", "cl01"],
+    ["11.0.0.1", undefined],
+    ["12.0.0.1", undefined],
+    ["fd00::1", "one"],
+    ["fd00::2", "six"],
+  ];
+  for (const [source, peer] of rows) assertEquals(policy.peerOf(source), peer, source);
+});
+
 for (const [family, bits] of [["IPv4", 32], ["IPv6", 128]] as const) {
   Deno.test(`createPolicy() agrees with the bits for every prefix length of ${family}`, () => {
     const text = bits === 32 ? "172.21.165.90" : "2001:db8:a5a5:5a5a:1234:8765:fedc:ba98";

@@ -12,6 +12,8 @@ const ANSWERS: readonly (readonly [kind: RefusalKind, status: number, error: str
   ["body_announced", 400, "http_request_error"],
   ["source_denied", 403, "http_request_denied"],
   ["authority_denied", 403, "http_request_denied"],
+  ["credentials_missing", 407, "http_request_denied"],
+  ["credentials_wrong", 407, "http_request_denied"],
   ["method_not_allowed", 405, "http_request_error"],
   ["head_timeout", 408, "http_request_error"],
   ["request_line_too_long", 414, "http_request_error"],
@@ -87,6 +89,8 @@ for (const [kind, status, error] of ANSWERS) {
       assertEquals(fields.get("content-length"), String(new TextEncoder().encode(body).length));
       assertEquals(fields.get("connection"), "close");
       assertEquals(fields.get("allow"), status === 405 ? "CONNECT" : undefined);
+      const challenge = status === 407 ? 'Basic realm="api-server-proxy"' : undefined;
+      assertEquals(fields.get("proxy-authenticate"), challenge);
       assertEquals(fields.get("retry-after"), status === 503 ? "1" : undefined);
     }
   });

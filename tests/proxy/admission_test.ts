@@ -4,7 +4,13 @@ import { allocateShared } from "../../lib/proxy/shared_memory.ts";
 
 /** As many workers as asked for, with the same limits and one memory. */
 function workers(count: number, maxConnections: number, maxConnectionsPerSource = 0): Admission[] {
-  const limits = { upstreams: [], maxConnections, maxConnectionsPerSource };
+  const limits = {
+    upstreams: [],
+    credentials: [],
+    allowFrom: [],
+    maxConnections,
+    maxConnectionsPerSource,
+  };
   const shared = allocateShared(limits, count);
   return Array.from({ length: count }, (_, worker) => new Admission(limits, shared, worker));
 }

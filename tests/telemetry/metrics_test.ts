@@ -6,7 +6,7 @@ import { NO_READINGS, sampleOf } from "../harness/proxy.ts";
 import { test } from "../harness/test.ts";
 import { TestServer } from "../harness/server.ts";
 
-const LAYOUT = new MetricsLayout({ upstream: ["a:1"] });
+const LAYOUT = new MetricsLayout({ upstream: ["a:1"], peer: [] });
 
 /** Name, type and the names of the labels, of everything that a whole server tells. */
 const EXPECTED = [
@@ -16,6 +16,7 @@ const EXPECTED = [
   "api_server_proxy_refusals_total counter error",
   "api_server_proxy_limit_refusals_total counter limit",
   "api_server_proxy_tunnels_active gauge",
+  "api_server_proxy_peer_tunnels_active gauge peer",
   "api_server_proxy_tunnel_bytes_total counter direction",
   "api_server_proxy_connect_duration_seconds histogram le",
   "api_server_proxy_first_byte_duration_seconds histogram le",
@@ -54,7 +55,7 @@ function flagsFor(upstream: TestUpstream, ...more: string[]): string[] {
 
 test("/metrics has every name with its help, type and labels, and no other", async () => {
   using upstream = new TestUpstream();
-  await using test = await TestServer.start(flagsFor(upstream));
+  await using test = await TestServer.start(flagsFor(upstream, "--allow-from=cl01=127.0.0.0/8"));
   const { status, body } = await test.get("/metrics");
   assertEquals(status, 200);
   assertEquals(familiesOf(body), EXPECTED);
