@@ -1,21 +1,9 @@
 /** How many clients may be served at once, in all and from one source, over all workers. */
-import { addressNumber } from "../protocol/address.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import type { SharedMemory } from "./shared_memory.ts";
+import { SourceTable } from "./source_table.ts";
 
 const TOTAL = 0;
-
-/**
- * What the clients of one source have in common: the name of their peer, else the IPv4 address, or
- * the /64 of an IPv6 address (whoever has one address of it can have them all).
- *
- * @param source A normalised address.
- */
-export function sourceKey(source: string, peer: string | undefined): string {
-  // No address has an equals sign.
-  if (peer !== undefined) return `peer=${peer}`;
-  return source.includes(":") ? `${addressNumber(source) >> 64n}/64` : source;
-}
 
 /** Counts the clients of one worker in and out, and sees those of the others. */
 export class Admission {
@@ -23,17 +11,22 @@ export class Admission {
   readonly #maxPerSource: number;
   readonly #own: Int32Array;
   readonly #all: readonly Int32Array[];
+  /** `undefined`: one source may have as many as it likes. */
+  readonly #sources: SourceTable | undefined;
 
   /** 0 is no limit. */
   constructor(
     limits: { maxConnections: number; maxConnectionsPerSource: number },
-    { served }: Pick<SharedMemory, "served">,
+    { served, sources }: Pick<SharedMemory, "served" | "sources">,
     worker: number,
   ) {
     this.#maxTotal = limits.maxConnections || Infinity;
-    this.#maxPerSource = limits.maxConnectionsPerSource || Infinity;
+    this.#maxPerSource = limits.maxConnectionsPerSource;
     this.#own = served[worker]!;
     this.#all = served;
+    if (limits.maxConnectionsPerSource > 0) {
+      this.#sources = new SourceTable(sources, worker, (slot) => this.#count(1 + slot));
+    }
   }
 
   /** Clients that this worker is serving. */
@@ -47,60 +40,49 @@ export class Admission {
   }
 
   /** Whether that source has all the places that one source may have. */
-  isFullFor(source: string | undefined): boolean {
-    return this.#isLimited(source) && this.#count(this.#slot(source)) >= this.#maxPerSource;
+  isFullFor(source: bigint | undefined): boolean {
+    if (source === undefined) return false;
+    const slot = this.#sources?.find(source);
+    return slot !== undefined && this.#count(1 + slot) >= this.#maxPerSource;
   }
 
   /**
    * Counts a client in, or says why not.
    *
-   * @param source Whom it counts for, see {@linkcode sourceKey}; `undefined` while that is not known.
+   * @param source Its {@linkcode sourceKey}; `undefined` while it is not known whom it counts for.
    */
-  enter(source: string | undefined): Refusal | undefined {
-    if (!this.#take(TOTAL, this.#maxTotal)) return new Refusal("too_many_connections");
-    const refusal = this.claim(source);
+  enter(source: bigint | undefined): Refusal | undefined {
+    // Counted first and looked at then: two workers at once cannot both take the last place.
+    Atomics.add(this.#own, TOTAL, 1);
+    const refusal = this.#count(TOTAL) > this.#maxTotal
+      ? new Refusal("too_many_connections")
+      : this.claim(source);
     if (refusal !== undefined) Atomics.sub(this.#own, TOTAL, 1);
     return refusal;
   }
 
-  /** Counts a client that is in for a source that has become known, or says why not. */
-  claim(source: string | undefined): Refusal | undefined {
-    if (!this.#isLimited(source) || this.#take(this.#slot(source), this.#maxPerSource)) {
-      return undefined;
-    }
-    return new Refusal("too_many_from_source");
+  /** Counts a client that is in for its source, or says why not. */
+  claim(source: bigint | undefined): Refusal | undefined {
+    if (source === undefined || this.#sources === undefined) return undefined;
+    const hasRoom = this.#sources.claim(source, (slot) => {
+      if (this.#count(1 + slot) >= this.#maxPerSource) return false;
+      Atomics.add(this.#own, 1 + slot, 1);
+      return true;
+    });
+    return hasRoom ? undefined : new Refusal("too_many_from_source");
   }
 
   /** Counts out a client that was counted in for that source. */
-  leave(source: string | undefined): void {
+  leave(source: bigint | undefined): void {
     Atomics.sub(this.#own, TOTAL, 1);
-    if (this.#isLimited(source)) Atomics.sub(this.#own, this.#slot(source), 1);
+    if (source === undefined || this.#sources === undefined) return;
+    // It is there: this client is in it.
+    Atomics.sub(this.#own, 1 + this.#sources.find(source)!, 1);
   }
 
-  #isLimited(source: string | undefined): source is string {
-    return source !== undefined && this.#maxPerSource !== Infinity;
-  }
-
-  /** Counted first and looked at then: two workers at once cannot both take the last place. */
-  #take(slot: number, max: number): boolean {
-    Atomics.add(this.#own, slot, 1);
-    if (this.#count(slot) <= max) return true;
-    Atomics.sub(this.#own, slot, 1);
-    return false;
-  }
-
-  #count(slot: number): number {
+  #count(cell: number): number {
     let count = 0;
-    for (const served of this.#all) count += Atomics.load(served, slot);
+    for (const served of this.#all) count += Atomics.load(served, cell);
     return count;
-  }
-
-  /** FNV-1a. In a million slots two sources that are there at once hardly ever share one. */
-  #slot(source: string): number {
-    let hash = 0x811c9dc5;
-    for (let i = 0; i < source.length; i++) {
-      hash = Math.imul(hash ^ source.charCodeAt(i), 0x01000193);
-    }
-    return 1 + (hash >>> 0) % (this.#own.length - 1);
   }
 }

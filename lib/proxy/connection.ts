@@ -111,7 +111,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   /** The client's normalised address. */
   readonly source: string;
   /** Whom it counts for in the limit of one source; `undefined` while that is not known. */
-  countedFor: string | undefined;
+  countedFor: bigint | undefined;
   list: LinkedList<Connection> | undefined;
   previous: Connection | undefined;
   next: Connection | undefined;

@@ -1,7 +1,7 @@
 /** The listener, the connections that came from it, and their orderly end. */
-import { Admission, sourceKey } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import { normalAddress } from "../protocol/address.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, peerNames } from "../config/config.ts";
 import { Connection, type ConnectionContext, type TunnelInfo } from "./connection.ts";
 import { delay } from "../telemetry/delay.ts";
 import { LinkedList } from "./linked_list.ts";
@@ -13,6 +13,7 @@ import { Credentials } from "../protocol/credentials.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
 import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_memory.ts";
+import { sourceKey } from "./source_table.ts";
 import { isReset, isSameListener, listenOn } from "./sockets.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -62,6 +63,7 @@ export class Proxy {
   readonly #log: Log;
   readonly #listeners: readonly Deno.TcpListener[];
   readonly #policy: Policy;
+  readonly #peers: readonly string[];
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
   readonly #shared: SharedMemory;
@@ -115,6 +117,7 @@ export class Proxy {
     this.address = this.#listeners[0]!.addr as Deno.NetAddr;
     this.finished = this.#finish.promise;
     this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
+    this.#peers = peerNames(config);
     this.#admission = new Admission(config, shared, worker);
     const upstreams = new Upstreams({
       authorities: config.upstreams,
@@ -313,7 +316,7 @@ export class Proxy {
       !this.#admission.isFullFor(this.#countedFor(source));
   }
 
-  #admit(source: string, countedFor: string | undefined): Refusal | undefined {
+  #admit(source: string, countedFor: bigint | undefined): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
     // Whoever has its request ready goes before those who only hold a place; but who is
     // refused for its source's own limit takes nobody's place.
@@ -324,16 +327,20 @@ export class Proxy {
   }
 
   /** Whom a client from there counts for as long as it has shown no secret. */
-  #countedFor(source: string): string | undefined {
+  #countedFor(source: string): bigint | undefined {
     if (this.#config.maxConnectionsPerSource === 0 || this.#context.credentials !== undefined) {
       return undefined;
     }
-    return sourceKey(source, this.#policy.peerOf(source));
+    return sourceKey(source, this.#peerIndex(this.#policy.peerOf(source)));
+  }
+
+  #peerIndex(peer: string | undefined): number | undefined {
+    return peer === undefined ? undefined : this.#peers.indexOf(peer);
   }
 
   /** From now on a client counts for the peer that it is. */
   #onPeer(connection: Connection, peer: string): Refusal | undefined {
-    const key = sourceKey(connection.source, peer);
+    const key = sourceKey(connection.source, this.#peerIndex(peer));
     const refusal = this.#admission.claim(key);
     if (refusal === undefined) connection.countedFor = key;
     return refusal;

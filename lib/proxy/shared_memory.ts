@@ -1,14 +1,16 @@
 /** Memory that every worker of a proxy sees: what is counted over all of them. */
 import { type Config, peerNames } from "../config/config.ts";
 import { formatAuthority } from "../protocol/authority.ts";
+import { allocateSources, forgetHolder, type SharedSources } from "./source_table.ts";
 import { Metrics, MetricsLayout } from "../telemetry/metrics.ts";
 
 /** One entry a worker, but for ids and upstreams. It can be sent to a worker, and is the same there. */
 export interface SharedMemory {
   /** The id of the newest connection. */
   readonly lastId: Uint32Array;
-  /** Clients being served: the total, then by a hash of their source. */
+  /** Clients being served: the total, then of each slot of the sources. */
   readonly served: readonly Int32Array[];
+  readonly sources: SharedSources;
   /** The id of the client that has waited longest in each worker; 0: none waits. */
   readonly oldestWaiting: Uint32Array;
   /** The cells of each worker's metrics. */
@@ -22,24 +24,25 @@ export interface SharedMemory {
 /** What the size of the memory depends on. */
 type SharedConfig = Pick<
   Config,
-  "upstreams" | "maxConnectionsPerSource" | "credentials" | "allowFrom"
+  "upstreams" | "maxConnections" | "maxConnectionsPerSource" | "credentials" | "allowFrom"
 >;
 
 /** The longest time between two ticks of a worker that is not blocked. */
 export const MAX_TICK_INTERVAL_MS = 250;
-/** Room for the sources of a worker. Memory is paid for where it is touched. */
-const SOURCE_SLOTS = 2 ** 20;
 
 /** Makes the memory for that many workers, all zero. */
 export function allocateShared(config: SharedConfig, workers: number): SharedMemory {
   const limitsSources = config.maxConnectionsPerSource > 0;
+  const sources = allocateSources(config.maxConnections);
+  const sourceSlots = limitsSources ? sources.keys.length / 2 : 0;
   const { cellCount } = layoutFor(config);
   const ints = (count: number) => new Int32Array(new SharedArrayBuffer(count * 4));
   const floats = (count: number) => new Float64Array(new SharedArrayBuffer(count * 8));
   const each = <T>(make: () => T) => Array.from({ length: workers }, make);
   return {
     lastId: new Uint32Array(new SharedArrayBuffer(4)),
-    served: each(() => ints(1 + (limitsSources ? SOURCE_SLOTS : 0))),
+    served: each(() => ints(1 + sourceSlots)),
+    sources,
     oldestWaiting: new Uint32Array(new SharedArrayBuffer(workers * 4)),
     metrics: each(() => floats(cellCount)),
     ticks: new Uint32Array(new SharedArrayBuffer(workers * 4)),
@@ -60,6 +63,7 @@ export function layoutFor(
 /** Forgets what a worker that is gone was doing; what it had done counts on. */
 export function forgetWorker(shared: SharedMemory, layout: MetricsLayout, worker: number): void {
   shared.served[worker]!.fill(0);
+  forgetHolder(shared.sources, worker);
   shared.oldestWaiting[worker] = 0;
   shared.ticks[worker] = 0;
   new Metrics(layout, shared.metrics[worker]).resetGauges();

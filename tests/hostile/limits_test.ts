@@ -4,6 +4,7 @@ import { assertEquals, assertLess, assertMatch } from "@std/assert";
 import type { Config } from "../../lib/config/config.ts";
 import { parseConfig } from "../../lib/config/config.ts";
 import { Admission } from "../../lib/proxy/admission.ts";
+import { sourceKey } from "../../lib/proxy/source_table.ts";
 import { allocateShared } from "../../lib/proxy/shared_memory.ts";
 import {
   CONNECT,
@@ -18,6 +19,7 @@ import {
 import { TestProxy } from "../harness/proxy.ts";
 import { eventually, test } from "../harness/test.ts";
 
+const SOURCE = sourceKey("10.0.0.1", undefined);
 const REFUSED = "too_many_connections";
 /** How many may be there at once in these tests. */
 const LIMIT = 3;
@@ -177,8 +179,8 @@ for (const { given, most } of [{ given: [], most: 4_096 }, { given: ["0"], most:
     if (invocation.kind !== "run") throw new Error("the test's own flags are wrong");
     const admission = new Admission(invocation.config, allocateShared(invocation.config, 1), 0);
     const clients = Math.min(most, 10_000);
-    for (let i = 0; i < clients; i++) assertEquals(admission.enter("10.0.0.1"), undefined);
-    assertEquals(admission.enter("10.0.0.1")?.kind, most > clients ? undefined : REFUSED);
+    for (let i = 0; i < clients; i++) assertEquals(admission.enter(SOURCE), undefined);
+    assertEquals(admission.enter(SOURCE)?.kind, most > clients ? undefined : REFUSED);
   });
 }
 
