@@ -8,6 +8,7 @@ import {
   EXIT_SUCCESS,
   EXIT_USAGE,
   type Io,
+  UnreadableVariable,
 } from "./lib/commands/command.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
 import { credentials } from "./lib/commands/credentials.ts";
@@ -42,7 +43,13 @@ const COMMANDS = new Map<string, Command>([
 ]);
 
 const IO: Io = {
-  env: (name) => Deno.env.get(name),
+  env(name) {
+    try {
+      return Deno.env.get(name);
+    } catch (error) {
+      throw error instanceof Deno.errors.InvalidData ? new UnreadableVariable(name) : error;
+    }
+  },
   readStdin: async () =>
     Deno.stdin.isTerminal() ? "" : await new Response(Deno.stdin.readable).text(),
   print: (line) => console.log(line),
@@ -127,5 +134,11 @@ function exitAfter(ms: number, code: number): void {
 if (import.meta.main) {
   // `deno task start -- --port 1` passes the dashes on.
   const args = programArgs[0] === "--" ? programArgs.slice(1) : programArgs;
-  Deno.exit(await main(args));
+  try {
+    Deno.exit(await main(args));
+  } catch (error) {
+    if (!(error instanceof UnreadableVariable)) throw error;
+    console.error(error.message);
+    Deno.exit(EXIT_USAGE);
+  }
 }

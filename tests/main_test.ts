@@ -34,6 +34,20 @@ test("the program prints its help and ends with 0", async () => {
   assertMatch(stdout, /^api-server-proxy: [^]*--connect-timeout DURATION/);
 });
 
+test("the program reports a variable that is no text in one line, and ends with 2", async () => {
+  for (
+    const [name, args] of [["LOG_LEVEL", ["--upstream=a:1"]], ["ADMIN_PORT", ["ready"]]] as const
+  ) {
+    // No program of Deno can set such a value: a shell does.
+    const script = `export API_SERVER_PROXY_${name}=$(printf '\\377'); exec "$@"`;
+    const command = ["sh", "-c", script, "sh", ...proxyCommand(...args)];
+    const { code, stderr } = await run(command, PROXY_START);
+    const [line, ...rest] = stderr.trimEnd().split("\n");
+    assertEquals([code, line], [2, `API_SERVER_PROXY_${name}: takes text in UTF-8`]);
+    assert(rest.length <= 1, stderr);
+  }
+});
+
 test("the program tells every mistake in one run and ends with 2", async () => {
   const args = ["--port=x", "--conect-timeout=1s", "--upstream=api", "--idle-timeout", "10"];
   const { code, stdout, stderr } = await finish(args, { API_SERVER_PROXY_LOG_LEVEL: "loud" });

@@ -2,7 +2,7 @@
 import dns from "node:dns/promises";
 import type { Config } from "../config/config.ts";
 import { normalAddress } from "../protocol/address.ts";
-import { type Authority, formatAuthority } from "../protocol/authority.ts";
+import { type Authority, formatAuthority, lookupName } from "../protocol/authority.ts";
 import { EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 
 /** Looks up the upstreams, and prints what the proxy would do, or which names are not found. */
@@ -23,7 +23,10 @@ export async function check(config: Config, { print, printError }: Io): Promise<
   );
   const { allowedAuthorities, allowFrom, host, port, adminHost, adminPort } = config;
   const allowed = allowedAuthorities.map(formatAuthority);
-  const sources = allowFrom.map(({ address, prefixBits }) => `${address}/${prefixBits}`);
+  const sources = allowFrom.map(({ address, prefixBits, peer }) =>
+    `${address}/${prefixBits}${peer === undefined ? "" : ` (${peer})`}`
+  );
+  const named = [...new Set(config.credentials.map(({ name }) => name))];
   print(`listen: ${host ?? "every address"}, port ${port}`);
   print(
     adminPort === "off"
@@ -33,6 +36,7 @@ export async function check(config: Config, { print, printError }: Io): Promise<
   print(`connect tunnels to: ${listOr(destinations, "the host that the client asks for")}`);
   print(`serve requests for: ${listOr(allowed, "any host")}`);
   print(`serve clients from: ${listOr(sources, "every address")}`);
+  if (named.length > 0) print(`serve clients with a secret of: ${named.join(", ")}`);
   return EXIT_SUCCESS;
 }
 
@@ -44,7 +48,7 @@ async function lookUp(upstream: Authority) {
   const address = normalAddress(upstream.host);
   if (address !== undefined) return { upstream, addresses: [address] };
   try {
-    const found = await dns.lookup(upstream.host, { all: true });
+    const found = await dns.lookup(lookupName(upstream), { all: true });
     return { upstream, addresses: [...new Set(found.map(({ address }) => address))] };
   } catch {
     return { upstream, addresses: [] };

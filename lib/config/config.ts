@@ -39,7 +39,7 @@ export interface Config {
   readonly logColor?: boolean;
 }
 
-/** Reads one environment variable. */
+/** Reads one environment variable. May throw an error that names it and says what it takes. */
 export type Env = (name: string) => string | undefined;
 
 /** What the command line asks for. */
@@ -54,6 +54,14 @@ export type Invocation =
  */
 export function parseConfig(args: readonly string[], env: Env): Invocation {
   const problems = new Set<string>();
+  const variable: Env = (name) => {
+    try {
+      return env(name);
+    } catch (error) {
+      problems.add((error as Error).message);
+      return undefined;
+    }
+  };
   const names = Object.keys(FLAGS) as FlagName[];
   const given = parseArgs(args, {
     string: names,
@@ -74,7 +82,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     const { mayBeEmpty }: Flag = FLAGS[name];
     const fromArgs = (given[name] as string[]).filter((text) => text !== "" || !mayBeEmpty);
     if (fromArgs.length > 0) return { label: `--${name}`, given: fromArgs };
-    const text = env(envName(name)) ?? "";
+    const text = variable(envName(name)) ?? "";
     // For a Service of that name the kubelet sets …_PORT to a URL in each pod.
     const isServiceLink = name.endsWith("port") && text.startsWith("tcp://");
     return { label: envName(name), given: text === "" || isServiceLink ? [] : [text] };
@@ -102,7 +110,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   // The same one twice is one: it would be tried twice, and have two series of each metric.
   const upstreams = [...new Map(upstreamsGiven.map((one) => [formatAuthority(one), one])).values()];
   if (upstreams.length === 0 && allowedAuthorities.length === 0) {
-    const inPod = ownApiServer(env);
+    const inPod = ownApiServer(variable);
     const places = [...upstreamNames, "allowed-hosts"] as const;
     const nothingGiven = places.every((name) => texts(name).given.length === 0);
     if (nothingGiven && inPod !== undefined) upstreams.push(inPod);

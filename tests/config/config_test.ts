@@ -326,3 +326,17 @@ Deno.test("peerNames() gives each name once, of secrets and of blocks", () => {
   assertEquals(peerNames(configOf(args)), ["a", "b", "c"]);
   assertEquals(peerNames(configOf([UPSTREAM])), []);
 });
+
+Deno.test("parseConfig() reports each variable that cannot be read, along with other mistakes", () => {
+  const unreadable = ["API_SERVER_PROXY_LOG_LEVEL", "API_SERVER_PROXY_CREDENTIALS"];
+  const invocation = parseConfig([UPSTREAM, "--port=x"], (name) => {
+    if (unreadable.includes(name)) throw new Error(`${name}: takes text in UTF-8`);
+    return undefined;
+  });
+  assert(invocation.kind === "mistakes");
+  assertEquals(invocation.problems.toSorted(), [
+    '--port "x": takes a whole number from 0 to 65535',
+    "API_SERVER_PROXY_CREDENTIALS: takes text in UTF-8",
+    "API_SERVER_PROXY_LOG_LEVEL: takes text in UTF-8",
+  ]);
+});
