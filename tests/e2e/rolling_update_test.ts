@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Backend, Balancer } from "./balancer.ts";
 import { Cluster, INFORMERS } from "./cluster.ts";
 import { Kubectl, test } from "./environment.ts";
+import { Load, SHORT_AUTHORITY, shortRequest } from "./load.ts";
 import { Process } from "../harness/child_process.ts";
 import { ProxyProcess } from "../harness/process.ts";
 import type { LogLine } from "../harness/proxy.ts";
@@ -12,8 +13,6 @@ const WATCHES = 10;
 const REQUESTS_AT_ONCE = 4;
 /** What each ready proxy must serve before a replacement, and again after it, however slowly. */
 const REQUESTS_IN_PHASE = 10;
-/** Only short requests call the API server so: the proxies' logs tell who served how many. */
-const SHORT_AUTHORITY = "kubernetes.default:443";
 const BUSY_EXECS = 3;
 /** Counts aloud, never quiet, until it is told to stop. */
 const COUNT = "for ((i = 0;; i++)); do echo $i; read -t 0.1 && exit; done";
@@ -47,7 +46,9 @@ test("a rolling update fails no request, cuts no busy exec and moves each watch 
   let dialsBefore = await dials("");
 
   const [requests, execs] = [new Load(), new Load()];
-  for (let i = 0; i < REQUESTS_AT_ONCE; i++) requests.repeat(await shortRequest(cluster, balancer));
+  for (let i = 0; i < REQUESTS_AT_ONCE; i++) {
+    requests.repeat(await shortRequest(cluster, () => balancer.url));
+  }
   execs.repeat(async () => {
     assertEquals(await kubectl.output(["exec", cluster.pod, "--", "echo", "hi"]), "hi\n");
   });
@@ -114,48 +115,4 @@ function isShortRequest({ msg, authority }: LogLine): boolean {
 async function serveMore(proxy: ProxyProcess): Promise<void> {
   const wanted = proxy.log.filter(isShortRequest).length + REQUESTS_IN_PHASE;
   await proxy.logged(isShortRequest, wanted);
-}
-
-/** A request over a connection of its own, made with Deno's own client. */
-async function shortRequest(cluster: Cluster, balancer: Balancer): Promise<() => Promise<void>> {
-  const caCerts = [await Deno.readTextFile(cluster.ca)];
-  const headers = { authorization: `Bearer ${await cluster.token("admin")}` };
-  return async () => {
-    using client = Deno.createHttpClient({ caCerts, proxy: { url: balancer.url } });
-    const response = await fetch(`https://${SHORT_AUTHORITY}/api/v1/namespaces/default`, {
-      client,
-      headers,
-    });
-    assertEquals((await response.json()).metadata.name, "default");
-  };
-}
-
-/** What is done again and again until it is stopped. */
-class Load {
-  readonly #failures: string[] = [];
-  readonly #loops: Promise<void>[] = [];
-  #successes = 0;
-  #stopped = false;
-
-  repeat(action: () => Promise<void>): void {
-    this.#loops.push(this.#loop(action));
-  }
-
-  /** @returns How often it went well, and how it failed. */
-  async stop(): Promise<{ successes: number; failures: string[] }> {
-    this.#stopped = true;
-    await Promise.all(this.#loops);
-    return { successes: this.#successes, failures: this.#failures };
-  }
-
-  async #loop(action: () => Promise<void>): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        await action();
-        this.#successes++;
-      } catch (error) {
-        this.#failures.push(String(error));
-      }
-    }
-  }
 }
