@@ -1,4 +1,4 @@
-/** The proxy with an API server behind it, to be looked at without a cluster: `deno task demo`. */
+/** The proxy in front of a small API server, without a cluster: `deno task demo`. */
 import { formatAddress } from "../lib/protocol/address.ts";
 import { type Config, parseConfig } from "../lib/config/config.ts";
 import { serve } from "../lib/serve.ts";
@@ -15,7 +15,9 @@ async function main(args: readonly string[]): Promise<number> {
 
   const apiServer = await startApiServer(TOKEN);
   const upstream = formatAddress(apiServer.address);
-  console.log(`1. An API server of the demo's own listens on ${upstream}, for ${SERVER_NAME}.\n`);
+  console.log(
+    `1. The demo's own API server listens on ${upstream}, with a certificate for ${SERVER_NAME}.\n`,
+  );
 
   const flags = [
     `--upstream=${upstream}`,
@@ -36,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
   console.log("\n3. A request goes to the API server through a tunnel (> sent, < received):");
   await request(proxy.address, apiServer, "/version");
 
-  console.log("\n4. This is what the proxy logs of it:");
+  console.log("\n4. The proxy logs the tunnel:");
   await logged.promise;
 
   if (!once) {
@@ -57,7 +59,7 @@ function configOf(flags: readonly string[]): Config {
   return invocation.config;
 }
 
-/** Does by hand what kubectl does, and shows what goes to and fro. */
+/** Does by hand what kubectl does, and shows what is sent and received. */
 async function request(proxy: Deno.NetAddr, apiServer: ApiServer, path: string): Promise<void> {
   const conn = await Deno.connect({ hostname: proxy.hostname, port: proxy.port });
   await send(conn, `CONNECT ${SERVER_NAME}:443 HTTP/1.1`, `Host: ${SERVER_NAME}:443`);
@@ -70,7 +72,7 @@ async function request(proxy: Deno.NetAddr, apiServer: ApiServer, path: string):
     caCerts: [apiServer.certificateAuthority],
   });
   await tls.handshake();
-  console.log(`   = TLS with the API server; its certificate is good for ${SERVER_NAME}`);
+  console.log(`   = TLS with the API server; its certificate is valid for ${SERVER_NAME}`);
   await send(
     tls,
     `GET ${path} HTTP/1.1`,
@@ -89,7 +91,7 @@ async function send(conn: Deno.Conn, ...lines: readonly string[]): Promise<void>
   writer.releaseLock();
 }
 
-/** The lines of an HTTP head behind which the server says nothing by itself. */
+/** The lines of an HTTP head; the server must send nothing after it unasked. */
 async function readHead(conn: Deno.Conn): Promise<string[]> {
   const decoder = new TextDecoder();
   const buffer = new Uint8Array(1024);
@@ -106,24 +108,24 @@ function linesToTry(proxy: string, admin: string): string {
   const curl = `curl --proxy http://${proxy} --insecure --oauth2-bearer ${TOKEN}`;
   const kubectl = `HTTPS_PROXY=http://${proxy} kubectl --kubeconfig=/dev/null ` +
     `--insecure-skip-tls-verify --token=${TOKEN} --server`;
-  return `5. Try it from another terminal. Only the proxy knows the way to ${SERVER_NAME}:
+  return `5. Try it from another terminal. ${SERVER_NAME} can be reached through the proxy only:
    ${curl} https://${SERVER_NAME}/version
    ${kubectl}=https://${SERVER_NAME} get namespaces
    ${kubectl}=https://${SERVER_NAME} get namespaces --watch
 
-   The token is wrong: the API server says no.
+   A wrong token, which the API server refuses:
    ${kubectl.replace(`--token=${TOKEN}`, "--token=wrong")}=https://${SERVER_NAME} get namespaces
 
-   The host is not in --allowed-hosts: the proxy says no.
+   A host that is not in --allowed-hosts, which the proxy refuses:
    ${kubectl}=https://example.com get namespaces
 
-   What the proxy has counted, and whether it is ready:
+   The proxy's metrics and readiness:
    curl http://${admin}/metrics http://${admin}/readyz?verbose
 
-   (This API server's certificate authority is new at each start and in no file: hence
+   (The API server makes a new certificate authority at each start and writes it to no file: hence
    --insecure and --insecure-skip-tls-verify.)
 
-Ctrl-C ends the demo. What the proxy logs until then:`;
+Ctrl-C ends the demo. The proxy logs:`;
 }
 
 function interruption(): Promise<void> {
