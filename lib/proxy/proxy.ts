@@ -3,8 +3,9 @@ import { Admission } from "./admission.ts";
 import { normalAddress } from "../protocol/address.ts";
 import { type Config, peerNames } from "../config/config.ts";
 import { Connection, type ConnectionContext, type TunnelInfo } from "./connection.ts";
+import { ConnectionLists } from "./connection_lists.ts";
+import { Drain, type Drained } from "./drain.ts";
 import { delay } from "../telemetry/delay.ts";
-import { LinkedList } from "./linked_list.ts";
 import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -17,8 +18,6 @@ import { sourceKey } from "./source_table.ts";
 import { isReset, isSameListener, listenOn } from "./sockets.ts";
 import { Upstreams } from "./upstreams.ts";
 
-/** Quiet tunnels are closed over this part of the drain timeout, busy ones over the rest. */
-const DRAIN_SPREAD = 0.8;
 /** Clients that can be refused at a time when no descriptor is left. */
 const SPARE_DESCRIPTORS = 4;
 /** The pause after a failed accept is doubled from the first to the last of these. */
@@ -31,27 +30,6 @@ const READ_TURNS = 4;
 const STANDSTILL_MS = 1_000;
 /** How often, and how long each time, a client waits for another worker to make room for it. */
 const ROOM_TURNS = 50, ROOM_TURN_MS = 5;
-/** How long refused clients may still read when nobody else is left in a drain. */
-const LAST_LINGER_MS = 1_000;
-
-/** What has become of the clients when it ended. */
-export interface Drained {
-  readonly durationMs: number;
-  /** Those that were being served when it began. */
-  readonly connections: number;
-  readonly closedQuiet: number;
-  readonly cut: number;
-}
-
-/** How the end is going. */
-interface Drain {
-  readonly sinceMs: number;
-  readonly connections: number;
-  closedQuiet: number;
-  cut: number;
-  /** Those that were left when the time for quiet moments was over. */
-  busy?: number;
-}
 
 /** A running proxy: made listening, and gone once {@linkcode Proxy.finished} resolves. */
 export class Proxy {
@@ -74,14 +52,7 @@ export class Proxy {
   readonly #spares = new SpareDescriptors(SPARE_DESCRIPTORS);
   readonly #tickIntervalMs: number;
   readonly #tickTimer: ReturnType<typeof setInterval>;
-  /** Those that were admitted and whose request is not complete. */
-  readonly #waiting = new LinkedList<Connection>();
-  /** Those that have a tunnel, or will have one once the upstream is reached. */
-  readonly #served = new LinkedList<Connection>();
-  /** Those that are reading their refusal. */
-  readonly #lingering = new LinkedList<Connection>();
-  /** All that have a socket. A list that items move to comes before those that they leave. */
-  readonly #lists = [this.#lingering, this.#served, this.#waiting];
+  readonly #connections = new ConnectionLists();
   readonly #listenerClosed = new AbortController();
   readonly #finish = Promise.withResolvers<Drained>();
   /** The address of the last client, and what it is in its normal spelling: most have the same. */
@@ -170,35 +141,25 @@ export class Proxy {
   /** The live tunnels of this worker. */
   listTunnels(): TunnelInfo[] {
     const nowMs = performance.now();
-    return [...this.#served].flatMap((connection) => connection.describe(nowMs) ?? []);
+    return [...this.#connections.served].flatMap((connection) => connection.describe(nowMs) ?? []);
   }
 
   /** Takes no new clients and ends all connections at once. */
   cut(end: "drain" | "error" = "drain"): void {
     this.#isShuttingDown = true;
-    this.#cutAll(this.#startDrain(), end);
+    this.#startDrain().cutAll(end);
   }
 
   #startDrain(): Drain {
     if (this.#drain !== undefined) return this.#drain;
-    this.#drain = {
-      sinceMs: performance.now(),
-      connections: this.#admittedCount,
-      closedQuiet: 0,
-      cut: 0,
-    };
+    this.#drain = new Drain(this.#connections, this.#config.drainTimeoutMs);
     this.#listenerClosed.abort();
     for (const listener of this.#listeners) listener.close();
-    for (const connection of this.#waiting) connection.stopWaiting(new Refusal("draining"));
+    for (const connection of this.#connections.waiting) {
+      connection.stopWaiting(new Refusal("draining"));
+    }
     this.#finishIfDone();
     return this.#drain;
-  }
-
-  #cutAll(drain: Drain, end: "drain" | "error" = "drain"): void {
-    this.#forEach((connection) => {
-      if (connection.isLive) drain.cut++;
-      connection.cut(end);
-    });
   }
 
   async #accept(listener: Deno.TcpListener): Promise<void> {
@@ -230,7 +191,7 @@ export class Proxy {
   #useSpareDescriptor(): boolean {
     if (!this.#spares.isShort) {
       this.#log("warn", "out of descriptors", {
-        connections: this.#admittedCount,
+        connections: this.#connections.admittedCount,
         advice: "raise the limit of open files: ulimit -n, LimitNOFILE, or the container runtime's",
       });
     }
@@ -239,7 +200,7 @@ export class Proxy {
 
   /** Whether the next client would push out one whose request may be here, but is not read yet. */
   #wouldEvictUnread(): boolean {
-    const { first } = this.#waiting;
+    const { first } = this.#connections.waiting;
     return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
   }
 
@@ -280,7 +241,7 @@ export class Proxy {
   }
 
   #evictOldest(): void {
-    this.#waiting.first?.stopWaiting(new Refusal("too_many_connections"));
+    this.#connections.waiting.first?.stopWaiting(new Refusal("too_many_connections"));
   }
 
   #start(client: Deno.TcpConn): void {
@@ -295,7 +256,7 @@ export class Proxy {
     this.#metrics.add("connections_total", 1);
     if (refusal === undefined) {
       this.#metrics.add("connections_active", 1);
-      this.#waiting.add(connection);
+      this.#connections.waiting.add(connection);
       this.#publishWaiting();
     }
     void connection.run(refusal);
@@ -350,15 +311,17 @@ export class Proxy {
     const { phase, list } = connection;
     if (phase === "tunnel") return;
     list?.remove(connection);
-    if (list === this.#waiting) this.#publishWaiting();
-    if (phase === "dial") return this.#served.add(connection);
-    if (list === this.#waiting || list === this.#served) this.#giveUpPlace(connection);
+    if (list === this.#connections.waiting) this.#publishWaiting();
+    if (phase === "dial") return this.#connections.served.add(connection);
+    if (list === this.#connections.waiting || list === this.#connections.served) {
+      this.#giveUpPlace(connection);
+    }
     if (phase === "refused") this.#linger(connection);
     else this.#finishIfDone();
   }
 
   #publishWaiting(): void {
-    this.#shared.oldestWaiting[this.#worker] = this.#waiting.first?.id ?? 0;
+    this.#shared.oldestWaiting[this.#worker] = this.#connections.waiting.first?.id ?? 0;
   }
 
   #giveUpPlace({ countedFor }: Connection): void {
@@ -367,24 +330,17 @@ export class Proxy {
   }
 
   #linger(connection: Connection): void {
-    this.#lingering.add(connection);
-    if (this.#lingering.size <= MAX_LINGERING) return;
+    const { lingering } = this.#connections;
+    lingering.add(connection);
+    if (lingering.size <= MAX_LINGERING) return;
     // A source that is refused all the time pushes out its own clients before those of others.
-    let oldest = this.#lingering.first!;
-    for (const other of this.#lingering) {
+    let oldest = lingering.first!;
+    for (const other of lingering) {
       if (other.source !== connection.source || other === connection) continue;
       oldest = other;
       break;
     }
     oldest.cut("drain");
-  }
-
-  get #admittedCount(): number {
-    return this.#waiting.size + this.#served.size;
-  }
-
-  #forEach(act: (connection: Connection) => void): void {
-    for (const list of this.#lists) for (const connection of list) act(connection);
   }
 
   #tick(nowMs: number): void {
@@ -396,49 +352,16 @@ export class Proxy {
     this.#isCatchingUp = !this.#isCatchingUp && lateMs >= STANDSTILL_MS;
     if (this.#isCatchingUp) return;
     this.#spares.refill();
-    this.#forEach((connection) => connection.tick(nowMs));
-    if (this.#drain !== undefined) this.#tickDrain(this.#drain, nowMs);
-  }
-
-  /** Closes quiet tunnels one after the other, and all that is left at the deadline. */
-  #tickDrain(drain: Drain, nowMs: number): void {
-    const { drainTimeoutMs } = this.#config;
-    const elapsedMs = nowMs - drain.sinceMs;
-    // Who is refused now and keeps the socket open must not keep the process.
-    if (this.#admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) return this.#cutAll(drain);
-    if (drainTimeoutMs === 0) return;
-    if (elapsedMs >= drainTimeoutMs) return this.#cutAll(drain);
-    const quietMs = drainTimeoutMs * DRAIN_SPREAD;
-    const mayStay = Math.floor(drain.connections * Math.max(0, 1 - elapsedMs / quietMs));
-    let surplus = this.#admittedCount - mayStay;
-    for (const connection of this.#served) {
-      if (surplus <= 0) break;
-      if (!connection.closeIfQuiet(nowMs, "drain")) continue;
-      surplus--;
-      drain.closedQuiet++;
-    }
-    if (elapsedMs >= quietMs) {
-      this.#cutBusy(drain, (elapsedMs - quietMs) / (drainTimeoutMs - quietMs));
-    }
-  }
-
-  /** Cuts those that never come to a quiet moment, the oldest first, so that they do not end together. */
-  #cutBusy(drain: Drain, timeGone: number): void {
-    const busy = [...this.#served].filter(({ isLive }) => isLive);
-    drain.busy ??= busy.length;
-    const surplus = Math.max(0, busy.length - Math.ceil(drain.busy * (1 - timeGone)));
-    for (const connection of busy.slice(0, surplus)) connection.cut("drain");
-    drain.cut += surplus;
+    for (const connection of this.#connections) connection.tick(nowMs);
+    this.#drain?.tick(nowMs);
   }
 
   #finishIfDone(): void {
-    if (this.#drain === undefined || this.#lists.some(({ size }) => size > 0)) return;
+    if (this.#drain === undefined || !this.#connections.isEmpty) return;
     clearInterval(this.#tickTimer);
     this.#lag.close();
     this.#spares.close();
-    const { sinceMs, connections, closedQuiet, cut } = this.#drain;
-    const durationMs = Math.round(performance.now() - sinceMs);
-    this.#finish.resolve({ durationMs, connections, closedQuiet, cut });
+    this.#finish.resolve(this.#drain.result);
   }
 }
 

@@ -3,7 +3,8 @@
 import type { Config } from "../config/config.ts";
 import { createLog, createSink } from "../telemetry/log.ts";
 import { shareLargeBuffers } from "../proxy/buffers.ts";
-import { type Drained, Proxy } from "../proxy/proxy.ts";
+import type { Drained } from "../proxy/drain.ts";
+import { Proxy } from "../proxy/proxy.ts";
 import type { TunnelInfo } from "../proxy/connection.ts";
 import type { SharedMemory } from "../proxy/shared_memory.ts";
 

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import { delay } from "../telemetry/delay.ts";
 import type { TunnelInfo } from "../proxy/connection.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { Drained } from "../proxy/proxy.ts";
+import type { Drained } from "../proxy/drain.ts";
 import { forgetWorker, type SharedMemory } from "../proxy/shared_memory.ts";
 import { CannotListen, listenOn } from "../proxy/sockets.ts";
 import { Metrics, type MetricsLayout } from "../telemetry/metrics.ts";

@@ -1,0 +1,30 @@
+/** The connections of a worker, each in the list of the stage that it has come to. */
+import type { Connection } from "./connection.ts";
+import { LinkedList } from "./linked_list.ts";
+
+/** All connections that have a socket. */
+export class ConnectionLists {
+  /** Those that were admitted and whose request is not complete. */
+  readonly waiting = new LinkedList<Connection>();
+  /** Those that have a tunnel, or will have one once the upstream is reached. */
+  readonly served = new LinkedList<Connection>();
+  /** Those that are reading their refusal. */
+  readonly lingering = new LinkedList<Connection>();
+
+  /** Those that count against the limits. */
+  get admittedCount(): number {
+    return this.waiting.size + this.served.size;
+  }
+
+  get isEmpty(): boolean {
+    return this.admittedCount === 0 && this.lingering.size === 0;
+  }
+
+  /** All of them; the one that has just come out may end, or move on, meanwhile. */
+  *[Symbol.iterator](): Generator<Connection> {
+    // A list that items move to comes before those that they leave.
+    yield* this.lingering;
+    yield* this.served;
+    yield* this.waiting;
+  }
+}
