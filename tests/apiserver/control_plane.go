@@ -57,7 +57,7 @@ func startControlPlane(o options, f files, store *embed.Etcd) (controlPlane, err
 		// not be loopback addresses: a documentation address stands in.
 		"--advertise-address=192.0.2.1",
 		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range=10.96.0.0/16",
+		"--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112",
 		// Without it an orderly end waits for open watches, a minute long.
 		"--shutdown-watch-termination-grace-period=10s",
 		"--etcd-servers=http://" + store.Clients[0].Addr().String(),

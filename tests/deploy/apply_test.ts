@@ -3,7 +3,18 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { Environment } from "../e2e/environment.ts";
 import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
-import { CHART, HELM, only, parseYaml, type Resource } from "./helm.ts";
+import { proxyCommand } from "../harness/process.ts";
+import {
+  CHART,
+  HELM,
+  only,
+  parseYaml,
+  render,
+  renderTests,
+  type Resource,
+  template,
+  type Values,
+} from "./helm.ts";
 import { liqoSources } from "./liqo.ts";
 import { inRoot, readSource } from "../sources.ts";
 import { find, missing, moduleSources } from "./tools.ts";
@@ -84,6 +95,35 @@ async function admit({ kubectl }: Environment, pod: Resource) {
   return await kubectl.run(create, { stdin: JSON.stringify(pod) });
 }
 
+/** That the manifest serves as a resource of a kustomization. */
+async function assertTakesKustomization(environment: Environment): Promise<void> {
+  const dir = await environment.cluster.scratch();
+  await Deno.copyFile(MANIFEST, `${dir}/api-server-proxy.yaml`);
+  await Deno.writeTextFile(
+    `${dir}/kustomization.yaml`,
+    JSON.stringify({
+      resources: ["api-server-proxy.yaml"],
+      namespace: "edge",
+      images: [{ name: "ghcr.io/liqotech/api-server-proxy", newName: "r/p", newTag: "9" }],
+      replicas: [{ name: "api-server-proxy", count: 3 }],
+      patches: [{
+        target: { kind: "Deployment" },
+        patch: JSON.stringify([{
+          op: "add",
+          path: "/spec/template/spec/containers/0/args/-",
+          value: "--upstream=10.0.0.1:6443",
+        }]),
+      }],
+    }),
+  );
+  const resources = await parseYaml(await environment.kubectl.output(["kustomize", dir]));
+  for (const { metadata } of resources) assertEquals(metadata.namespace, "edge");
+  const { replicas, template: { spec } } = only(resources, "Deployment").spec;
+  assertEquals(replicas, 3);
+  assertEquals(spec.containers[0].image, "r/p:9");
+  assertEquals(spec.containers[0].args.at(-1), "--upstream=10.0.0.1:6443");
+}
+
 test("manifest is taken as written, and its pod by Pod Security restricted", async () => {
   await using environment = await prepare();
   const { kubectl } = environment;
@@ -106,6 +146,7 @@ test("manifest is taken as written, and its pod by Pod Security restricted", asy
   delete pod.spec.containers[0].securityContext.capabilities;
   const refused = await admit(environment, pod);
   assertStringIncludes(refused.stderr, 'violates PodSecurity "restricted:latest"');
+  await assertTakesKustomization(environment);
 }, { skip });
 
 test("docs/install.md's command makes the IP from the applied Service", async () => {
@@ -161,39 +202,187 @@ test("chart installs, its notes' command makes the IP, and it uninstalls", async
   assertEquals(left, "");
 }, { skip });
 
-test("chart's second upgrade finds the Service's address by itself", async () => {
-  await using environment = await prepare();
-  const { kubectl, kubeconfig } = environment;
-  const chart = await chartForAnyVersion(environment);
-  const helm = [HELM!, `--kubeconfig=${kubeconfig}`, "--namespace=liqo"];
-  await output([...helm, "upgrade", "--install", "api-server-proxy", chart]);
-  await output([...helm, "upgrade", "--install", "api-server-proxy", chart]);
-  const jsonpath = "-ojsonpath={.items[*].spec.clusterIP}{.items[*].spec.ip}";
-  const service = await kubectl.output(["get", "service", "-nliqo", jsonpath]);
-  assertEquals(await kubectl.output(["get", "ips.ipam.liqo.io", "-nliqo", jsonpath]), service);
-}, { skip });
+test(
+  "chart's second upgrade finds its Service's IPv4 address by itself, whichever family is first",
+  async () => {
+    await using environment = await prepare();
+    const { kubectl, kubeconfig } = environment;
+    const chart = await chartForAnyVersion(environment);
+    const helm = [HELM!, `--kubeconfig=${kubeconfig}`, "--namespace=liqo"];
+    const families = [
+      "--set=service.ipFamilyPolicy=RequireDualStack",
+      "--set=service.ipFamilies={IPv6,IPv4}",
+    ];
+    await output([...helm, "upgrade", "--install", "api-server-proxy", chart, ...families]);
+    await output([...helm, "upgrade", "--install", "api-server-proxy", chart, ...families]);
+    const service = await kubectl.output(["get", "service", "-nliqo", "-ojson"]);
+    const { clusterIPs } = only(JSON.parse(service).items, "Service").spec;
+    assertMatch(clusterIPs[0], /^fd00:96::/);
+    const ips = await kubectl.output(["get", "ips.ipam.liqo.io", "-nliqo", "-ojson"]);
+    assertEquals(only(JSON.parse(ips).items, "IP").spec.ip, clusterIPs[1]);
+  },
+  { skip },
+);
 
-test("ServiceMonitor and alerts are what the Prometheus operator takes", async () => {
-  await using environment = await prepare();
-  const { kubectl, kubeconfig } = environment;
+/** The CRDs of the Prometheus operator. */
+async function installMonitoring({ kubectl }: Environment): Promise<void> {
   const crds = `${await moduleSources(PROMETHEUS_OPERATOR)}/example/prometheus-operator-crd`;
-  for (const name of ["servicemonitors", "prometheusrules"]) {
+  const names = ["servicemonitors", "podmonitors", "prometheusrules"];
+  for (const name of names) {
     const crd = `${crds}/monitoring.coreos.com_${name}.yaml`;
     await kubectl.output(["apply", "--server-side", `--filename=${crd}`]);
-    const established = ["wait", "--for=condition=Established"];
-    await kubectl.output([...established, `crd/${name}.monitoring.coreos.com`]);
   }
-  const chart = await chartForAnyVersion(environment);
-  const helm = [HELM!, `--kubeconfig=${kubeconfig}`, "--namespace=liqo"];
-  await output([...helm, "install", "proxy", chart, "--set=serviceMonitor.enabled=true"]);
-  const manifest = await output([...helm, "get", "manifest", "proxy"]);
-  assertStringIncludes(manifest, "kind: ServiceMonitor");
-  await assertAsWritten(environment, await parseYaml(manifest));
-  await assertNoDiff(environment, manifest);
+  const established = names.map((name) => `crd/${name}.monitoring.coreos.com`);
+  await kubectl.output(["wait", "--for=condition=Established", ...established]);
+}
 
-  const [, command] = /```sh\n([^`]*)```/.exec(readSource("deploy/monitoring/README.md"))!;
+const HA_CONSTRAINT = {
+  maxSkew: 1,
+  topologyKey: "topology.kubernetes.io/zone",
+  whenUnsatisfiable: "DoNotSchedule",
+  labelSelector: { matchLabels: { "app.kubernetes.io/name": "proxy" } },
+};
+/** What platform teams set, by the name of the case. */
+const VALUES: Record<string, Values> = {
+  "the defaults": {},
+  "high availability": {
+    replicas: 3,
+    minReadySeconds: 10,
+    topologySpreadConstraints: [HA_CONSTRAINT],
+    podDisruptionBudget: { maxUnavailable: "34%" },
+    autoscaling: {
+      enabled: true,
+      behavior: { scaleDown: { stabilizationWindowSeconds: 900 } },
+    },
+    service: { trafficDistribution: "PreferSameZone" },
+    pod: { priorityClassName: "system-cluster-critical" },
+  },
+  "dual-stack": {
+    service: {
+      clusterIP: "10.96.0.81",
+      ipFamilyPolicy: "RequireDualStack",
+      ipFamilies: ["IPv4", "IPv6"],
+    },
+  },
+  "IPv6 alone": {
+    config: { upstreams: ["[fd00::10]:6443"], allowFrom: ["fd00::/8"] },
+    service: { clusterIP: "fd00:96::81", ipFamilyPolicy: "SingleStack", ipFamilies: ["IPv6"] },
+    ip: { create: false },
+    networkPolicy: { upstreamCIDRs: ["fd00::/64"] },
+  },
+  "OpenShift": { podSecurityContext: { runAsUser: null, runAsGroup: null } },
+  "monitoring by Service": {
+    serviceMonitor: {
+      enabled: true,
+      scrapeTimeout: "10s",
+      relabelings: [{ action: "labeldrop", regex: "pod" }],
+      metricRelabelings: [{ action: "drop", sourceLabels: ["__name__"], regex: "process_.*" }],
+    },
+    prometheusRule: { enabled: true, labels: { release: "prometheus" } },
+    dashboard: { enabled: true, annotations: { grafana_folder: "Liqo" } },
+  },
+  "monitoring by pod": { podMonitor: { enabled: true, namespace: "default" } },
+  "a load balancer": {
+    config: { allowFrom: ["10.0.0.0/8"] },
+    service: {
+      type: "LoadBalancer",
+      loadBalancerClass: "example.org/internal",
+      loadBalancerSourceRanges: ["10.0.0.0/8"],
+    },
+  },
+  "all that a pod may have": {
+    commonLabels: { "app.kubernetes.io/part-of": "liqo" },
+    deployment: { annotations: { "example.org/owner": "network" } },
+    image: { digest: `sha256:${"0".repeat(64)}` },
+    credentials: { existingSecret: "peers" },
+    extraEnv: [
+      { name: "OTEL_DENO", value: "true" },
+      { name: "NODE", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
+    ],
+    startupProbe: { httpGet: { path: "/readyz", port: "admin" }, failureThreshold: 30 },
+    dnsPolicy: "None",
+    dnsConfig: { nameservers: ["10.96.0.10"], options: [{ name: "ndots", value: "1" }] },
+    hostAliases: [{ ip: "10.0.0.1", hostnames: ["api.example.org"] }],
+    schedulerName: "other",
+    strategy: { type: "Recreate" },
+    networkPolicy: { extraEgress: [{ ports: [{ port: 4318, protocol: "TCP" }] }] },
+  },
+};
+
+/** That what `helm test` starts passes, where the Service is the proxy of the environment. */
+async function assertTestPasses({ cluster, proxy }: Environment): Promise<void> {
+  const { spec: { containers: [{ args, env }] } } = only(await renderTests(), "Pod");
+  const [variable] = env;
+  assertEquals(variable.valueFrom.configMapKeyRef.name, "kube-root-ca.crt");
+  const service = only(await render(), "Service").metadata.name;
+  const command = [...args];
+  assertEquals(command.splice(1, 1, proxy.url), [`http://${service}.liqo.svc:8118`]);
+  const variables = { [variable.name]: await Deno.readTextFile(cluster.ca) };
+  assertStringIncludes(await output(proxyCommand(...command), { env: variables }), "readyz");
+}
+
+/** That a pod on its node's network is for privileged namespaces alone. */
+async function assertNeedsPrivileged(environment: Environment): Promise<void> {
+  const { kubectl } = environment;
+  await kubectl.output(["create", "namespace", "edge"]);
+  const values = { hostNetwork: true, config: { allowFrom: ["10.0.0.0/8"] } };
+  const { stdout } = await template(values, { namespace: "edge", flags: [] });
+  const apply = ["apply", "--server-side", "--validate=strict", "--filename=-"];
+  const applied = await kubectl.run(apply, { stdin: stdout });
+  assertEquals({ code: applied.code, stderr: applied.stderr }, { code: 0, stderr: "" });
+  const deployment = await kubectl.output(["get", "deployment", "-nedge", "-ojson"]);
+  const [{ spec }] = JSON.parse(deployment).items;
+  const create = ["create", "-nedge", "--dry-run=server", "--filename=-", "-ojson"];
+  const pod = await kubectl.output(create, { stdin: JSON.stringify(podOf({ spec })) });
+  // The API server adds what makes two pods of one node exclude each other.
+  const { ports } = JSON.parse(pod).spec.containers[0];
+  assertEquals(ports.map(({ hostPort }: { hostPort: number }) => hostPort), [8118, 8119]);
+
+  const refused = await admit(environment, podOf({ spec }));
+  assertStringIncludes(refused.stderr, "host namespaces (hostNetwork=true)");
+}
+
+/** That the README of monitoring/ makes the alerts without a release. */
+async function assertReadmeMakesAlerts(environment: Environment): Promise<void> {
+  const readme = readSource("deploy/helm/api-server-proxy/monitoring/README.md");
+  const [, command] = /```sh\n([^`]*)```/.exec(readme)!;
   await shell(environment, command!);
   const rules = ["get", "prometheusrule", "api-server-proxy", "-nliqo", "-ojson"];
-  const [written] = await parseYaml(readSource("deploy/monitoring/alerts.yaml"));
-  assertEquals(JSON.parse(await kubectl.output(rules)).spec, written);
-}, { skip });
+  const [written] = await parseYaml(
+    readSource("deploy/helm/api-server-proxy/monitoring/alerts.yaml"),
+  );
+  assertEquals(JSON.parse(await environment.kubectl.output(rules)).spec, written);
+}
+
+test(
+  "values of platform teams are taken as rendered, and the pods by Pod Security restricted",
+  async () => {
+    await using environment = await prepare();
+    await installMonitoring(environment);
+    const { kubectl } = environment;
+    // A dry run makes none, and pods are refused without theirs.
+    await kubectl.output(["create", "serviceaccount", "api-server-proxy", "--namespace=liqo"]);
+    for (const [name, values] of Object.entries(VALUES)) {
+      const { stdout: manifest, stderr: refusal } = await template(values, { flags: [] });
+      assertEquals(refusal, "", name);
+      const apply = ["apply", "--server-side", "--validate=strict", "--dry-run=server"];
+      const applied = await kubectl.run([...apply, "--filename=-", "-ojson"], { stdin: manifest });
+      // Warnings, of Pod Security too, are on stderr.
+      assertEquals({ code: applied.code, stderr: applied.stderr }, { code: 0, stderr: "" }, name);
+      const resources = await parseYaml(manifest);
+      const { items } = JSON.parse(applied.stdout);
+      assertEquals(items.length, resources.length, name);
+      for (const resource of resources) {
+        const { kind, metadata } = resource;
+        assertContains(only(items, kind, metadata.name), resource, `${name}: ${kind}`);
+      }
+      // A dry run of the Deployment warns of its pods, and does not judge them.
+      const admitted = await admit(environment, podOf(only(resources, "Deployment")));
+      assertEquals(admitted.stderr, "", name);
+    }
+    await assertTestPasses(environment);
+    await assertNeedsPrivileged(environment);
+    await assertReadmeMakesAlerts(environment);
+  },
+  { skip },
+);

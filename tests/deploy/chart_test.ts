@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { parseConfig } from "../../lib/config/config.ts";
 import { output } from "../harness/child_process.ts";
@@ -11,18 +11,22 @@ const skip = missing({ "helm": HELM !== undefined });
 
 /** Everything on. */
 const ALL: Values = {
-  image: { version: "1.2.3@sha256:" + "0".repeat(64) },
+  image: { version: "1.2.3", digest: "sha256:" + "0".repeat(64) },
+  commonLabels: { "app.kubernetes.io/part-of": "liqo" },
   imagePullSecrets: [{ name: "registry" }],
   config: {
     upstreams: ["10.0.0.10:6443", "[fd00::1]:6443"],
     allowedHosts: ["kubernetes.default.svc:443"],
-    allowFrom: ["10.70.0.0/16", "fd00::/8"],
+    allowFrom: ["cl01=10.70.0.0/16", "10.0.0.9", "fd00::/8"],
     workers: "auto",
     logLevel: "debug",
   },
   pod: { extraArgs: ["--idle-timeout=1h"], priorityClassName: "system-cluster-critical" },
-  service: { clusterIP: "10.96.0.81" },
+  credentials: { existingSecret: "peers" },
+  service: { clusterIP: "10.96.0.81", ipFamilyPolicy: "PreferDualStack" },
   serviceMonitor: { enabled: true, labels: { release: "prometheus" } },
+  prometheusRule: { enabled: true },
+  dashboard: { enabled: true },
   autoscaling: { enabled: true },
   networkPolicy: {
     proxyFrom: [{ ipBlock: { cidr: "10.70.0.0/16" } }],
@@ -50,6 +54,12 @@ const LIQO: Values = {
   config: { listeningPort: 9118 },
 };
 
+/** The environment that the kubelet gives a pod. */
+function inPod(name: string): string | undefined {
+  const variables = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
+  return variables[name as keyof typeof variables];
+}
+
 test("deploy/api-server-proxy.yaml is what the chart renders", async () => {
   const { stdout } = await template();
   assertEquals(readSource("deploy/api-server-proxy.yaml"), stdout, "run `deno task manifests`");
@@ -64,8 +74,7 @@ for (const [name, values] of Object.entries({ "no values": {}, "everything on": 
   test(`chart gives the proxy arguments that it takes: ${name}`, async () => {
     const resources = await render(values);
     const { args } = only(resources, "Deployment").spec.template.spec.containers[0];
-    const inPod = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
-    const invocation = parseConfig(args, (name) => inPod[name as keyof typeof inPod]);
+    const invocation = parseConfig(args, inPod);
     assertEquals(invocation.kind, "run", JSON.stringify(invocation));
   }, { skip });
 
@@ -157,12 +166,83 @@ test("chart's probes ask the admin port", async () => {
   assert(container.args.includes(`--admin-port=${admin.containerPort}`));
 }, { skip });
 
+/** `TCP/443` for each port of each rule. */
+function portsOf(rules: { ports: { port: number; protocol: string }[] }[]): string[][] {
+  return rules.map((rule) => rule.ports.map(({ port, protocol }) => `${protocol}/${port}`));
+}
+
 test("chart's network policy lets in both ports, and out to the API server and DNS", async () => {
   const { ingress, egress } = only(await render(), "NetworkPolicy").spec;
-  const ports = (rules: { ports: { port: number; protocol: string }[] }[]) =>
-    rules.map((rule) => rule.ports.map(({ port, protocol }) => `${protocol}/${port}`));
-  assertEquals(ports(ingress), [["TCP/8118"], ["TCP/8119"]]);
-  assertEquals(ports(egress), [["TCP/443", "TCP/6443"], ["UDP/53", "TCP/53"]]);
+  assertEquals(portsOf(ingress), [["TCP/8118"], ["TCP/8119"]]);
+  assertEquals(portsOf(egress), [
+    ["TCP/443", "TCP/6443", "TCP/8443", "TCP/16443"],
+    ["UDP/53", "TCP/53", "UDP/5353", "TCP/5353"],
+  ]);
+}, { skip });
+
+for (
+  const [name, values, ports] of [
+    ["an address", { config: { upstreams: ["10.0.0.1:16443"] } }, [16443]],
+    ["several, each once", {
+      config: { upstreams: ["10.0.0.1:6443", "[fd00::1]:6443", "api.example.org:7000"] },
+    }, [6443, 7000]],
+    [
+      "443, which may be a Service's",
+      { config: { upstreams: ["10.96.0.1:443", "10.0.0.9:8080"] } },
+      [
+        ...[443, 6443, 8443, 16443, 8080],
+      ],
+    ],
+    ["a URL", { config: { upstreams: ["https://10.0.0.1:16443", "https://[fd00::1]:6443/"] } }, [
+      ...[16443, 6443],
+    ]],
+    ["a URL without a port", { config: { upstreams: ["https://[fd00::1]"] } }, [
+      ...[443, 6443, 8443, 16443],
+    ]],
+    ["the API server's Service", {
+      config: { upstreams: ["kubernetes.default.svc.cluster.local:443"] },
+    }, [443, 6443, 8443, 16443]],
+    ["allowed hosts, which are dialled without an upstream", {
+      config: { allowedHosts: ["10.0.0.1:9443"] },
+    }, [9443]],
+    ["not allowed hosts, which are only a check beside an upstream", {
+      config: { upstreams: ["10.0.0.1:6443"], allowedHosts: ["kubernetes.default.svc:443"] },
+    }, [6443]],
+    ["as given for a Service", {
+      config: { upstreams: ["api.tenant.svc:443"] },
+      networkPolicy: { upstreamPorts: [9443] },
+    }, [9443]],
+  ] as [string, Values, number[]][]
+) {
+  test(`chart's network policy has the ports of its upstreams: ${name}`, async () => {
+    const { egress } = only(await render(values), "NetworkPolicy").spec;
+    assertEquals(portsOf(egress)[0], ports.map((port) => `TCP/${port}`));
+  }, { skip });
+}
+
+for (const upstream of ["api:443", "api.tenant.svc:443", "api.tenant.svc.cluster.local.:6443"]) {
+  test(`chart refuses to derive ports from ${upstream}, unless no policy needs them`, async () => {
+    const config = { upstreams: [upstream] };
+    const { code, stderr } = await template({ config });
+    assertEquals(code, 1);
+    assertStringIncludes(
+      stderr,
+      `networkPolicy.upstreamPorts: cannot be derived from "${upstream}", a Service`,
+    );
+    await render({ config, networkPolicy: { enabled: false } });
+    await render({ config, hostNetwork: true });
+  }, { skip });
+}
+
+test("chart's Service keeps the sources that allowFrom judges", async () => {
+  const policyOf = async (type: string, allowFrom: string[]) => {
+    const resources = await render({ service: { type }, config: { allowFrom } });
+    return only(resources, "Service").spec.externalTrafficPolicy;
+  };
+  assertEquals(await policyOf("LoadBalancer", ["10.0.0.0/8"]), "Local");
+  assertEquals(await policyOf("NodePort", ["10.0.0.0/8"]), "Local");
+  assertEquals(await policyOf("NodePort", []), undefined);
+  assertEquals(await policyOf("ClusterIP", ["10.0.0.0/8"]), undefined);
 }, { skip });
 
 test("chart makes the IP of the address that it fixes for the Service", async () => {
@@ -246,27 +326,173 @@ test("chart takes the proxy section of Liqo's values as it is", async () => {
   assertEquals(metadata.annotations, { "example.org/note": "kept" });
 }, { skip });
 
+const SERVICE_IPV6 = { service: { clusterIP: "fd00::1" } };
+
 for (
-  const [name, values, place] of [
+  const [name, values, words] of [
     ["an unknown value", { replicaCount: 3 }, "'replicaCount' not allowed"],
     ["an unknown value inside", { config: { listenPort: 1 } }, "'listenPort' not allowed"],
-    ["a port that is none", { config: { adminPort: 80_000 } }, "/config/adminPort"],
-    ["a duration without unit", { config: { drainTimeout: "30" } }, "/config/drainTimeout"],
-    ["a drain without end", { config: { drainTimeout: "0s" } }, "/config/drainTimeout"],
-    ["an upstream without port", { config: { upstreams: ["a.b"] } }, "/config/upstreams/0"],
-    ["a source that is no CIDR", { config: { allowFrom: ["10.0.0.1"] } }, "/config/allowFrom/0"],
-    ["a headless Service", { service: { clusterIP: "None" } }, "/service/clusterIP"],
-    ["a port behind its back", { pod: { extraArgs: ["--port=1"] } }, "/pod/extraArgs/0"],
+    ["a port that is none", { config: { adminPort: 80_000 } }, "/config/adminPort': maximum"],
+    ["a word that is none of them", { config: { logLevel: "loud" } }, "one of 'debug', 'info'"],
     ["a misspelt peer", { networkPolicy: { dnsTo: [{ podSelektor: {} }] } }, "'podSelektor' not"],
-    ["a number as a label", { pod: { labels: { tier: 1 } } }, "/pod/labels/tier"],
-  ] as const
+    ["a number as a label", { pod: { labels: { tier: 1 } } }, "/pod/labels/tier': got number"],
+    [
+      "a duration without unit",
+      { config: { drainTimeout: "30" } },
+      'config.drainTimeout "30": takes a duration, such as 500ms, 10s, 1m30s or 1h',
+    ],
+    [
+      "a drain without end",
+      { config: { drainTimeout: "0s" } },
+      'config.drainTimeout "0s": 0 is no limit, and a pod\'s grace period needs one',
+    ],
+    [
+      "an upstream without port",
+      { config: { upstreams: ["a.b"] } },
+      'config.upstreams[0] "a.b": takes HOST:PORT, an IPv6 address in brackets',
+    ],
+    [
+      "a source that is no CIDR",
+      { config: { allowFrom: ["10.0.0.0/8", "cl01"] } },
+      'config.allowFrom[1] "cl01": takes a CIDR or an address, or NAME= and one of them',
+    ],
+    [
+      "a range of a load balancer that is no CIDR",
+      { service: { loadBalancerSourceRanges: ["10.0.0.1"] } },
+      'service.loadBalancerSourceRanges[0] "10.0.0.1": takes a CIDR, such as 10.81.0.0/16',
+    ],
+    [
+      "a headless Service",
+      { service: { clusterIP: "None" } },
+      'service.clusterIP "None": takes an address of the Service range, or nothing',
+    ],
+    [
+      "an IPv6 address for Liqo",
+      SERVICE_IPV6,
+      'service.clusterIP "fd00::1": Liqo\'s IP resource takes IPv4 alone',
+    ],
+    [
+      "a port that the Service would not follow",
+      { pod: { extraArgs: ["--idle-timeout=1h", "--port=1"] } },
+      'pod.extraArgs[1] "--port=1": give config.listeningPort, which other resources follow',
+    ],
+    [
+      "an upstream that the policy would not follow",
+      { pod: { extraArgs: ["--force-host=a.b:1"] } },
+      'pod.extraArgs[0] "--force-host=a.b:1": give config.upstreams',
+    ],
+    ["an argument that is no flag", { pod: { extraArgs: ["ready"] } }, "takes --flag=value"],
+    [
+      "a variable that stands for a flag",
+      { extraEnv: [{ name: "API_SERVER_PROXY_PORT", value: "1" }] },
+      'extraEnv[0] "API_SERVER_PROXY_PORT": stands for a flag',
+    ],
+    [
+      "a variable that slows the event loop down",
+      { extraEnv: [{ name: "DENO_TOKIO_EVENT_INTERVAL", value: "61" }] },
+      'extraEnv[0] "DENO_TOKIO_EVENT_INTERVAL": changes how Deno itself runs',
+    ],
+    [
+      "a variable that changes the upstream",
+      { extraEnv: [{ name: "KUBERNETES_SERVICE_PORT", value: "1" }] },
+      'extraEnv[0] "KUBERNETES_SERVICE_PORT": changes the upstream: give config.upstreams',
+    ],
+    [
+      "a variable given twice",
+      { extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] },
+      'extraEnv[1] "A": is given twice',
+    ],
+    [
+      "a label of the chart's own, for all resources",
+      { commonLabels: { "app.kubernetes.io/name": "mine" } },
+      'commonLabels "app.kubernetes.io/name": the chart sets this label itself',
+    ],
+    [
+      "a label of the chart's own, for pods",
+      { pod: { labels: { "helm.sh/chart": "mine" } } },
+      'pod.labels "helm.sh/chart": this label is there already',
+    ],
+    [
+      "a label given twice",
+      { commonLabels: { team: "a" }, serviceMonitor: { labels: { team: "b" } } },
+      'serviceMonitor.labels "team": this label is there already',
+    ],
+    ["a digest that is none", { image: { digest: "0".repeat(64) } }, "takes sha256: and 64"],
+    [
+      "a digest behind the tag",
+      { image: { version: "1@sha256:" + "0".repeat(64) } },
+      "the digest goes into image.digest",
+    ],
+    [
+      "a load balancer that lets anybody in",
+      { service: { type: "LoadBalancer" } },
+      'service.type "LoadBalancer": lets anybody on the network in; give config.allowFrom or ' +
+      "credentials.existingSecret too",
+    ],
+    [
+      "two monitors",
+      { serviceMonitor: { enabled: true }, podMonitor: { enabled: true } },
+      "podMonitor.enabled: every pod would be scraped twice",
+    ],
+    [
+      "a scrape longer than its interval",
+      { podMonitor: { interval: "10s", scrapeTimeout: "15s" } },
+      'podMonitor.scrapeTimeout "15s": is more than the interval, 10s',
+    ],
+  ] as [string, Values, string][]
 ) {
-  test(`chart refuses ${name}`, async () => {
+  test(`chart refuses ${name}, in words`, async () => {
     const { code, stderr } = await template(values);
     assertEquals(code, 1);
-    assertStringIncludes(stderr, place);
+    assertStringIncludes(stderr, words);
+    assert(!stderr.includes("does not match pattern"), stderr);
   }, { skip });
 }
+
+test("chart refuses all mistakes at once", async () => {
+  const { stderr } = await template({
+    ...{ config: { upstreams: ["a.b"], idleTimeout: "5" }, image: { digest: "x" } },
+  });
+  for (const name of ["config.upstreams[0]", "config.idleTimeout", "image.digest"]) {
+    assertStringIncludes(stderr, `\n${name} `);
+  }
+}, { skip });
+
+test("chart lets a load balancer stand before credentials", async () => {
+  const resources = await render({
+    ...{ service: { type: "LoadBalancer" }, credentials: { existingSecret: "peers" } },
+  });
+  assertEquals(only(resources, "Service").spec.type, "LoadBalancer");
+}, { skip });
+
+test("chart takes an IPv6 address for the Service where Liqo gets none", async () => {
+  const resources = await render({ ...SERVICE_IPV6, ip: { create: false } });
+  assertEquals(only(resources, "Service").spec.clusterIP, "fd00::1");
+}, { skip });
+
+test("chart's numbers fit each other", async () => {
+  const resources = await render();
+  const { replicas, strategy, template } = only(resources, "Deployment").spec;
+  const { terminationGracePeriodSeconds, containers: [{ args, resources: { limits, requests } }] } =
+    template.spec;
+  const invocation = parseConfig(args, inPod);
+  assert(invocation.kind === "run");
+  const { config } = invocation;
+  // A drain ends 1 s after its deadline at the latest, before the kubelet kills the pod.
+  const endMs = config.shutdownDelayMs + config.drainTimeoutMs + 1_000;
+  assertGreater(terminationGracePeriodSeconds * 1_000, endMs);
+  // A drain of nodes and an update both leave a pod that serves.
+  assertGreater(replicas, only(resources, "PodDisruptionBudget").spec.maxUnavailable);
+  assertEquals(strategy.rollingUpdate.maxUnavailable, 0);
+  // The process with one worker, large buffers of all tunnels, and the tunnels themselves.
+  const mebibytes = (quantity: string) => Number(/^(\d+)Mi$/.exec(quantity)![1]);
+  const tunnels = config.maxConnections * 16 / 1_024;
+  assertEquals(config.workers, 1);
+  assertGreater(mebibytes(limits.memory), 55 + 64 + tunnels);
+  assertGreater(mebibytes(limits.memory), mebibytes(requests.memory));
+  // Liqo asks the API server through the proxy, and gives up after 5 s.
+  assertGreater(5_000, config.connectTimeoutMs);
+}, { skip });
 
 test("chart's schema leaves no place for a misspelt value", () => {
   const schema = JSON.parse(readSource("deploy/helm/api-server-proxy/values.schema.json"));

@@ -15,15 +15,35 @@ export type Resource = any;
 export type Values = Record<string, unknown>;
 
 /** `helm template`, as `deploy/api-server-proxy.yaml` was made, with these values. */
-export async function template(values: Values = {}): Promise<Outcome> {
-  const command = [HELM!, "template", "api-server-proxy", CHART, "--namespace=liqo"];
-  return await run([...command, `--kube-version=${KUBE_VERSION}`, "--values=-"], {
+export async function template(
+  values: Values = {},
+  { namespace = "liqo", flags = ["--skip-tests"] } = {},
+): Promise<Outcome> {
+  const command = [HELM!, "template", "api-server-proxy", CHART, `--namespace=${namespace}`];
+  return await run([...command, `--kube-version=${KUBE_VERSION}`, "--values=-", ...flags], {
     stdin: JSON.stringify(values),
   });
 }
 
-/** The resources that come of these values. */
+const rendered = new Map<string, Promise<Resource[]>>();
+
+/** The resources that come of these values; the same ones for the same values: not to be changed. */
 export async function render(values: Values = {}): Promise<Resource[]> {
+  const key = JSON.stringify(values);
+  const resources = rendered.get(key) ?? renderNow(values);
+  rendered.set(key, resources);
+  return await resources;
+}
+
+/** What `helm test` creates for these values. */
+export async function renderTests(values: Values = {}): Promise<Resource[]> {
+  const flags = ["--show-only=templates/tests/diagnose.yaml"];
+  const { code, stdout, stderr } = await template(values, { flags });
+  if (code !== 0) throw new Error(stderr);
+  return await parseYaml(stdout);
+}
+
+async function renderNow(values: Values): Promise<Resource[]> {
   const { code, stdout, stderr } = await template(values);
   if (code !== 0) throw new Error(stderr);
   return await parseYaml(stdout);
@@ -39,7 +59,7 @@ export async function parseYaml(yaml: string): Promise<Resource[]> {
     await Deno.writeTextFile(
       `${dir}/templates/json.yaml`,
       `{{ range splitList "\\n---\\n" (printf "\\n%s" (.Files.Get "in.yaml")) }}` +
-        `{{ with fromYaml . }}\n---\n{{ toJson . }}{{ end }}{{ end }}`,
+        `{{ with fromYaml (printf "%s\\n" .) }}\n---\n{{ toJson . }}{{ end }}{{ end }}`,
     );
     const json = await output([HELM!, "template", dir]);
     return json.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));

@@ -1,6 +1,8 @@
-/** What deploy/monitoring/ asks for is there, and Prometheus understands it. */
+/** What deploy/helm/api-server-proxy/monitoring/ asks for is there, and Prometheus understands it. */
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import dashboard from "../../deploy/monitoring/dashboard.json" with { type: "json" };
+import dashboard from "../../deploy/helm/api-server-proxy/monitoring/dashboard.json" with {
+  type: "json",
+};
 import { inRoot, readSource } from "../sources.ts";
 import { find, missing } from "../deploy/tools.ts";
 import { output } from "../harness/child_process.ts";
@@ -11,7 +13,7 @@ import { TestServer } from "../harness/server.ts";
 /** Prometheus' own tool. */
 const PROMTOOL = find("promtool");
 const skip = missing({ "promtool, of Prometheus": PROMTOOL !== undefined });
-const ALERTS = readSource("deploy/monitoring/alerts.yaml");
+const ALERTS = readSource("deploy/helm/api-server-proxy/monitoring/alerts.yaml");
 
 /** All expressions of the dashboard, with the variables as Grafana would fill them in. */
 const EXPRESSIONS = dashboard.panels
@@ -82,7 +84,7 @@ test("the panels of the dashboard do not overlap", () => {
 });
 
 test("promtool finds nothing wrong with the alerts", async () => {
-  const rules = inRoot("deploy/monitoring/alerts.yaml");
+  const rules = inRoot("deploy/helm/api-server-proxy/monitoring/alerts.yaml");
   await output([PROMTOOL!, "check", "rules", "--lint=all", "--lint-fatal", rules]);
 }, { skip });
 

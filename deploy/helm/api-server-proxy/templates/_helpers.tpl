@@ -29,12 +29,20 @@ app.kubernetes.io/name: proxy
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{/* What every resource has but the name label. */}}
-{{- define "api-server-proxy.commonLabels" -}}
+{{/* Labels of the chart's own that every resource has, beside the name. */}}
+{{- define "api-server-proxy.chartLabels" -}}
 app.kubernetes.io/component: networking
-app.kubernetes.io/version: {{ .Values.image.version | default .Chart.AppVersion | regexFind "^[^@]*" | trunc 63 | quote }}
+app.kubernetes.io/version: {{ .Values.image.version | default .Chart.AppVersion | trunc 63 | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* What every resource has but the name label. */}}
+{{- define "api-server-proxy.commonLabels" -}}
+{{ include "api-server-proxy.chartLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "api-server-proxy.labels" -}}
@@ -51,22 +59,138 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "api-server-proxy.seconds" -}}
 {{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
 {{- $total := 0.0 -}}
-{{- range regexFindAll "[0-9.]+(ms|s|m|h)" . -1 -}}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" (toString .) -1 -}}
 {{- $unit := regexFind "[a-z]+" . -}}
 {{- $total = addf $total (mulf (float64 (trimSuffix $unit .)) (get $units $unit)) -}}
 {{- end -}}
 {{- ceil $total | int -}}
 {{- end -}}
 
-{{/*
-The Service's address, when it is known: as given, or, where Liqo is, what the cluster has chosen
-at the last install or upgrade.
-*/}}
-{{- define "api-server-proxy.clusterIP" -}}
-{{- if .Values.service.clusterIP -}}
-{{- .Values.service.clusterIP -}}
-{{- else if .Capabilities.APIVersions.Has "ipam.liqo.io/v1alpha1" -}}
-{{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.serviceName" .) -}}
-{{- dig "spec" "clusterIP" "" $live -}}
+{{/* Name, tag and digest. */}}
+{{- define "api-server-proxy.image" -}}
+{{- $image := .Values.image -}}
+{{- printf "%s:%s" $image.name ($image.version | default .Chart.AppVersion) -}}
+{{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
+
+{{/* The kubelet takes no sysctl of the network from a pod that has none of its own. */}}
+{{- define "api-server-proxy.podSecurityContext" -}}
+{{- $context := .Values.podSecurityContext -}}
+{{- if and .Values.hostNetwork $context.sysctls -}}
+{{- $sysctls := list -}}
+{{- range $context.sysctls -}}
+{{- if not (hasPrefix "net." .name) -}}{{- $sysctls = append $sysctls . -}}{{- end -}}
+{{- end -}}
+{{- $context = omit $context "sysctls" -}}
+{{- with $sysctls -}}{{- $context = set $context "sysctls" . -}}{{- end -}}
+{{- end -}}
+{{- with $context -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{/* A Service that is reached from outside hides the sources that allowFrom is about, unless Local. */}}
+{{- define "api-server-proxy.externalTrafficPolicy" -}}
+{{- $service := .Values.service -}}
+{{- if $service.externalTrafficPolicy -}}
+{{- $service.externalTrafficPolicy -}}
+{{- else if and (ne $service.type "ClusterIP") .Values.config.allowFrom -}}
+Local
+{{- end -}}
+{{- end -}}
+
+{{/* HOST:PORT that tunnels go to: upstreams, else allowed hosts; none is the pod's own API server. */}}
+{{- define "api-server-proxy.places" -}}
+{{- $places := list -}}
+{{- range .Values.config.upstreams | default .Values.config.allowedHosts -}}
+{{- $place := regexReplaceAll "(?i)^https://([^/]*)/?$" . "${1}" -}}
+{{- $hasPort := regexMatch "(^[^:]*|\\]):[0-9]+$" $place -}}
+{{- $places = append $places ($hasPort | ternary $place (printf "%s:443" $place)) -}}
+{{- end -}}
+{{- $places | toJson -}}
+{{- end -}}
+
+{{/* What the proxy takes from a Secret, and the variables of the operator. */}}
+{{- define "api-server-proxy.env" -}}
+{{- with .Values.credentials.existingSecret -}}
+- name: API_SERVER_PROXY_CREDENTIALS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.credentials.key }}
+{{ end -}}
+{{- with .Values.extraEnv -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The ports that the network policy lets out, comma separated. A policy sees a connection to a Service
+as one to a pod or node behind it, at that one's port. Which one the cluster's own API server has
+is not known: these are what clusters use. 443 of any address may be that Service.
+*/}}
+{{- define "api-server-proxy.upstreamPorts" -}}
+{{- $ports := .Values.networkPolicy.upstreamPorts -}}
+{{- if not $ports -}}
+{{- $places := include "api-server-proxy.places" . | fromJsonArray -}}
+{{- range $places | default (list "kubernetes.default.svc:443") -}}
+{{- $port := regexFind "[0-9]+$" . -}}
+{{- $ports = append $ports $port -}}
+{{- if eq $port "443" -}}{{- $ports = concat $ports (list "6443" "8443" "16443") -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | join "," -}}
+{{- end -}}
+
+{{/*
+The Service's IPv4 address, when it is known: as given, or, where Liqo is, what the cluster has
+chosen at the last install or upgrade. Liqo's IP resource takes no IPv6.
+*/}}
+{{- define "api-server-proxy.clusterIPv4" -}}
+{{- $addresses := list .Values.service.clusterIP -}}
+{{- if and (not .Values.service.clusterIP) (.Capabilities.APIVersions.Has "ipam.liqo.io/v1alpha1") -}}
+{{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.serviceName" .) -}}
+{{- $addresses = dig "spec" "clusterIPs" list $live -}}
+{{- end -}}
+{{- range $addresses -}}
+{{- if not (contains ":" .) -}}{{- . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Namespace and labels of what Prometheus' operator or Grafana reads. */}}
+{{- define "api-server-proxy.monitoringMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+namespace: {{ $values.namespace | default $root.Release.Namespace }}
+labels:
+  {{- include "api-server-proxy.labels" $root | nindent 2 }}
+  {{- with $values.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* How Prometheus scrapes a pod. */}}
+{{- define "api-server-proxy.scrape" -}}
+port: admin
+path: /metrics
+interval: {{ .interval }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where name servers listen, as `ports` of a NetworkPolicy. */}}
+{{- define "api-server-proxy.dnsPorts" -}}
+{{- range .Values.networkPolicy.dnsPorts -}}
+- port: {{ . }}
+  protocol: UDP
+- port: {{ . }}
+  protocol: TCP
+{{ end -}}
 {{- end -}}
