@@ -106,11 +106,40 @@ test("proxy counts the connections of a peer by its name, and those without a se
   assertMatch(await second.readText(), /^HTTP\/1.1 503 /);
   using other = await proxy.connect(connectAs("cl02", OTHER));
   assertEquals(await other.readText(ESTABLISHED.length), ESTABLISHED);
-  one.close();
+  for (const client of [one, other]) client.close();
+  for (let i = 0; i < 2; i++) (await upstream.accept()).close();
+  await proxy.logged("tunnel", 2);
+  using next = await proxy.connect(connectAs("cl01", FIRST));
+  assertEquals(await next.readText(ESTABLISHED.length), ESTABLISHED);
+  next.close();
   (await upstream.accept()).close();
-  (await upstream.accept()).close();
-  await proxy.logged("tunnel");
+  await proxy.logged("tunnel", 3);
   silent.close();
+});
+
+test("proxy dials nothing for a client that is cut while its secret is being checked", async () => {
+  using upstream = new TestUpstream();
+  const proxy = proxyFor(upstream);
+  const { subtle } = crypto, { digest } = subtle;
+  const begun = Promise.withResolvers<void>(), goOn = Promise.withResolvers<void>();
+  const checks: Promise<ArrayBuffer>[] = [];
+  subtle.digest = (...args) => {
+    begun.resolve();
+    const check = goOn.promise.then(() => digest.apply(subtle, args));
+    checks.push(check);
+    return check;
+  };
+  try {
+    using client = await proxy.connect(connectAs("cl01", FIRST));
+    await begun.promise;
+    await proxy[Symbol.asyncDispose]();
+    goOn.resolve();
+    await Promise.all(checks);
+    await client.readText();
+    assertEquals(proxy.lines.filter(({ msg }) => msg === "dialling"), []);
+  } finally {
+    subtle.digest = digest;
+  }
 });
 
 test("proxy knows a peer by the block that its address is in, where no secret is asked for", async () => {
