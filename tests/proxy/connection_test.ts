@@ -290,7 +290,7 @@ test("connection logs a tunnel as opened while it lives, once, and says nothing 
   await tunnel.client.write("12345");
   const opened = await proxy.logged("opened");
   assertEquals([opened.id, opened.bytesUp, opened.end], [2, 5, undefined]);
-  tunnel.client.close();
+  tunnel[Symbol.dispose]();
   await proxy.logged("tunnel", 2);
   assertEquals(proxy.lines.filter(({ msg }) => msg === "opened").length, 1);
 });
