@@ -7,6 +7,8 @@ import { PROXY_START, sourceCommand } from "../tests/harness/process.ts";
 export interface Running extends AsyncDisposable {
   readonly name: string;
   readonly address: string;
+  /** Where it answers `/livez` and `/metrics`, if it does. */
+  readonly admin?: string;
   /** Whether clients ask it for a tunnel by CONNECT. */
   readonly connect: boolean;
   /** `undefined` where no process stands between client and upstream. */
@@ -78,22 +80,27 @@ export function oursCommand(binary: string | undefined, v8Flags?: readonly strin
 }
 
 /** The arguments of ours. */
-export function oursArguments(port: number, upstream: string, workers: number): string[] {
+export function oursArguments(
+  port: number,
+  upstream: string,
+  workers: number,
+  adminPort: number | "off" = "off",
+): string[] {
   return [
     `--port=${port}`,
     `--upstream=${upstream}`,
     `--workers=${workers}`,
     "--host=127.0.0.1",
-    "--admin-port=off",
+    `--admin-port=${adminPort}`,
     "--max-connections=0",
   ];
 }
 
 function ours(workers: number, binary: string | undefined): Contender {
   const name = `ours, ${workers} worker${workers === 1 ? "" : "s"}`;
-  return contender(name, (port, upstream) => [
+  return contender(name, (port, upstream, adminPort) => [
     ...oursCommand(binary),
-    ...oursArguments(port, upstream, workers),
+    ...oursArguments(port, upstream, workers, adminPort()),
   ]);
 }
 
@@ -104,16 +111,18 @@ function peer(text: string): Contender {
   }
   return contender(
     name,
-    (port, upstream) =>
+    (port, upstream, adminPort) =>
       command.trim().split(/\s+/).map((word) =>
         word.replaceAll("{port}", String(port)).replaceAll("{upstream}", upstream)
+          .replaceAll("{admin}", () => String(adminPort()))
       ),
   );
 }
 
+/** @param command Calls `adminPort` if it has one, for a port that is free. */
 function contender(
   name: string,
-  command: (port: number, upstream: string) => string[],
+  command: (port: number, upstream: string, adminPort: () => number) => string[],
   connect = true,
 ): Contender {
   return {
@@ -121,7 +130,10 @@ function contender(
     start(upstream) {
       const port = freePort();
       const address = `127.0.0.1:${port}`;
-      return startProxy(command(port, upstream), { name, address, connect });
+      let adminPort: number | undefined;
+      const words = command(port, upstream, () => adminPort ??= freePort());
+      const admin = adminPort === undefined ? {} : { admin: `127.0.0.1:${adminPort}` };
+      return startProxy(words, { name, address, connect, ...admin });
     },
   };
 }
@@ -184,6 +196,11 @@ LogLevel Critical
     connect: true,
   },
 };
+
+/** Whether a contender is one of those that are taken from the PATH, with a configuration from here. */
+export function isKnown(name: string): boolean {
+  return name in KNOWN;
+}
 
 function known(name: string, { text, args, connect }: Configuration, directory: string): Contender {
   return contender(name, (port, upstream) => {

@@ -10,7 +10,8 @@ export interface Job {
     | "up"
     | "hold"
     | "release"
-    | "first";
+    | "first"
+    | "beside-bulk";
   readonly address: string;
   /** Whether to ask for a tunnel by CONNECT. */
   readonly connect: boolean;
@@ -25,7 +26,16 @@ export interface JobResult {
   readonly operations: number;
   readonly bytes: number;
   readonly seconds: number;
+  /** Of `beside-bulk`: from connecting to the first echo, and of echoes on standing tunnels. */
+  readonly firstEcho?: Quantiles;
+  readonly echo?: Quantiles;
   readonly error?: string;
+}
+
+/** Of many times, in milliseconds. */
+export interface Quantiles {
+  readonly p50: number;
+  readonly p99: number;
 }
 
 /** A running load generator. */

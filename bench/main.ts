@@ -1,12 +1,13 @@
 /** Several proxies in turn, round by round, in one run. See README.md. */
 import { parseArgs } from "@std/cli/parse-args";
 import { drawChart } from "./chart.ts";
-import { type Contender, findContenders } from "./contenders.ts";
+import { type Contender, findContenders, isKnown } from "./contenders.ts";
 import { countAllocations, type Counts, countSystemCalls } from "./counts.ts";
 import { measureGrowth } from "./growth.ts";
 import { Load } from "./load.ts";
 import type { Running } from "./contenders.ts";
 import {
+  type Figure,
   formatCounts,
   formatHeadroom,
   formatTable,
@@ -15,7 +16,8 @@ import {
   type Row,
 } from "./report.ts";
 import { type AtRest, measureAtRest } from "./rest.ts";
-import { measure, type Measured, type Workload, WORKLOADS } from "./workloads.ts";
+import { measureUsers } from "./users.ts";
+import { type Workload, WORKLOADS } from "./workloads.ts";
 
 const IDLE_TUNNELS = 3_000;
 const REST_ROUNDS = 3;
@@ -30,17 +32,19 @@ const HELP = `deno task bench [options]
   --only ID,…        ${WORKLOADS.map(({ id }) => id).join(", ")}, rest, counts
   --out DIR          for bench.json and chart.svg: dist
   --growth           how cost grows, instead: growth.json and growth.svg
+  --users            kubectl on a real API server, instead: users.json; needs what tests/e2e needs
 PROXY_BIN names a compiled binary of ours to use instead of the source.`;
 
 const args = parseArgs(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args, {
   string: ["peer", "base", "rounds", "seconds", "workers", "only", "out"],
   collect: ["peer"],
-  boolean: ["growth", "help"],
+  boolean: ["growth", "users", "help"],
   default: { rounds: "7", seconds: "0.6", workers: "1,2", out: "dist" },
 });
 const rounds = Number(args.rounds), seconds = Number(args.seconds);
 const only = args.only?.split(",");
 const isWanted = (id: string) => only?.includes(id) ?? true;
+const workers = args.workers.split(",").map(Number);
 const binary = Deno.env.get("PROXY_BIN");
 
 if (args.help) console.log(HELP);
@@ -50,6 +54,7 @@ async function main(): Promise<void> {
   await Deno.mkdir(args.out, { recursive: true });
   const directory = await Deno.makeTempDir({ prefix: "bench-" });
   try {
+    if (args.users) return await compareUsers(directory);
     const load = await Load.start(directory);
     try {
       if (args.growth) await measureGrowth(load, { binary, seconds, out: args.out });
@@ -62,12 +67,29 @@ async function main(): Promise<void> {
   }
 }
 
-async function compare(load: Load, directory: string): Promise<void> {
-  const workers = args.workers.split(",").map(Number);
-  const contenders = await findContenders({ peers: args.peer, workers, binary, directory });
-  const names = contenders.map(({ name }) => name);
+function baseOf(names: readonly string[]): string {
   const base = args.base ?? (names.includes("liqo") ? "liqo" : "direct");
   if (!names.includes(base)) throw new Error(`--base ${base}: takes ${names.join(" or ")}`);
+  return base;
+}
+
+async function compareUsers(directory: string): Promise<void> {
+  const contenders = (await findContenders({ peers: args.peer, workers, binary, directory }))
+    .filter(({ name }) => !isKnown(name));
+  const names = contenders.map(({ name }) => name);
+  const report = { base: baseOf(names), contenders: names, rounds };
+  const rows = await measureUsers(contenders, rounds);
+  console.log(formatTable({ ...report, rows }));
+  await Deno.writeTextFile(
+    `${args.out}/users.json`,
+    JSON.stringify({ ...report, rows }, undefined, 1),
+  );
+}
+
+async function compare(load: Load, directory: string): Promise<void> {
+  const contenders = await findContenders({ peers: args.peer, workers, binary, directory });
+  const names = contenders.map(({ name }) => name);
+  const base = baseOf(names);
   const workloads = WORKLOADS.filter(({ id }) => isWanted(id));
   const rows = workloads.length === 0 ? [] : await measureLoaded(load, contenders, workloads);
   if (isWanted("rest")) rows.push(...await measureRest(load, contenders));
@@ -96,45 +118,34 @@ async function measureLoaded(
     const proxy = stack.use(contender.start(load.upstream));
     const { address, connect } = proxy;
     await load.run({ workload: "first", address, connect, seconds: 15 });
-    for (const workload of workloads) await measure(load, proxy, workload, WARM_UP_SECONDS);
+    for (const workload of workloads) await workload.measure(load, proxy, WARM_UP_SECONDS);
     running.push(proxy);
   }
-  const found = new Map<Workload, Map<string, Measured[]>>();
+  const rows = new Map(
+    workloads.map((workload) => [workload, workload.figures.map(emptyRow)]),
+  );
   for (let round = 0; round < rounds; round++) {
     note(`round ${round + 1} of ${rounds}`);
     for (const workload of workloads) {
-      const byName = found.get(workload) ?? new Map<string, Measured[]>();
-      found.set(workload, byName);
       // Each is first, and behind each other one, in its turn.
       for (let i = 0; i < running.length; i++) {
         const proxy = running[(i + round) % running.length]!;
-        const measured = await measure(load, proxy, workload, seconds);
-        byName.set(proxy.name, [...byName.get(proxy.name) ?? [], measured]);
+        const values = await workload.measure(load, proxy, seconds * (workload.factor ?? 1));
+        rows.get(workload)!.forEach((row, at) => add(row, proxy.name, values[at]));
       }
     }
   }
-  return [...found].flatMap(([workload, byName]) => rowsOf(workload, byName));
+  return [...rows.values()].flat();
 }
 
-function rowsOf({ title, workload, cpuOf }: Workload, byName: Map<string, Measured[]>): Row[] {
-  const isBulk = workload === "down" || workload === "up";
-  const values = (of: (measured: Measured) => number, entries = [...byName]) =>
-    Object.fromEntries(entries.map(([name, all]) => [name, all.map(of)]));
-  const rate: Row = {
-    title,
-    better: "higher",
-    unit: isBulk ? "bytes a second" : "a second",
-    values: values(({ rate }) => rate),
-  };
-  if (cpuOf === undefined) return [rate];
-  const proxies = [...byName].filter(([name]) => name !== "direct");
-  const cpu: Row = {
-    title: `CPU time of ${cpuOf}`,
-    better: "lower",
-    unit: "microseconds",
-    values: values(({ cpuMicroseconds }) => cpuMicroseconds, proxies),
-  };
-  return [rate, cpu];
+type GrowingRow = Figure & { readonly values: Record<string, number[]> };
+
+function emptyRow(figure: Figure): GrowingRow {
+  return { ...figure, values: {} };
+}
+
+function add({ values }: GrowingRow, name: string, value: number | undefined): void {
+  if (value !== undefined) (values[name] ??= []).push(value);
 }
 
 async function measureRest(load: Load, contenders: readonly Contender[]): Promise<Row[]> {

@@ -3,12 +3,16 @@ import type { Counts } from "./counts.ts";
 import type { AtRest } from "./rest.ts";
 import { ratios, type Spread, spread } from "./statistics.ts";
 
-/** One line of the table: a figure for each contender that has it. */
-export interface Row {
+/** What is measured, and how to read it. */
+export interface Figure {
   readonly title: string;
   readonly better: "higher" | "lower";
   /** How to print one value. */
   readonly unit: Unit;
+}
+
+/** One line of the table: a figure for each contender that has it. */
+export interface Row extends Figure {
   /** By contender; the values in the order of the rounds. */
   readonly values: Readonly<Record<string, readonly number[]>>;
 }
@@ -51,7 +55,9 @@ export function ratioTo(base: string, { values }: Row, contender: string): Sprea
 }
 
 /** The table: for each row the base's own figure, and the ratio of all others to it. */
-export function formatTable({ base, contenders, rows }: Report): string {
+export function formatTable(
+  { base, contenders, rows }: Pick<Report, "base" | "contenders" | "rows">,
+): string {
   const others = contenders.filter((name) => name !== base);
   const cells = rows.map((row) => [
     `${row.title} (${row.better} is better)`,
@@ -92,7 +98,7 @@ export function formatValue(value: number, unit: Unit): string {
     case "microseconds":
       return `${value.toFixed(0)} µs`;
     case "milliseconds":
-      return `${value.toFixed(0)} ms`;
+      return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
     case "bytes":
       return value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e3).toFixed(1)} kB`;
   }

@@ -1,3 +1,3 @@
 module api-server-proxy/bench/load
 
-go 1.22
+go 1.25

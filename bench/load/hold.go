@@ -10,32 +10,32 @@ import (
 var held []net.Conn
 
 // hold opens tunnels, has each carry one message, and leaves them open.
-func hold(job Job) (int64, int64, error) {
+func hold(job Job) (Result, error) {
 	conns, err := openAll(job)
 	held = append(held, conns...)
-	return int64(len(conns)), 0, err
+	return Result{Operations: int64(len(conns))}, err
 }
 
 // release closes all that are held.
-func release(Job) (int64, int64, error) {
+func release(Job) (Result, error) {
 	count := len(held)
 	closeAll(held)
 	held = nil
-	return int64(count), 0, nil
+	return Result{Operations: int64(count)}, nil
 }
 
 // first waits until a tunnel can be had, and a byte sent there and back.
-func first(job Job) (int64, int64, error) {
+func first(job Job) (Result, error) {
 	job.Parallel = 1
 	deadline := time.Now().Add(time.Duration(job.Seconds * float64(time.Second)))
 	for {
 		conns, err := openAll(job)
 		closeAll(conns)
 		if err == nil {
-			return 1, 0, nil
+			return Result{Operations: 1}, nil
 		}
 		if time.Now().After(deadline) {
-			return 0, 0, err
+			return Result{}, err
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -34,7 +34,10 @@ type Result struct {
 	Operations int64   `json:"operations"`
 	Bytes      int64   `json:"bytes"`
 	Seconds    float64 `json:"seconds"`
-	Error      string  `json:"error,omitempty"`
+	// FirstEcho and Echo are those of beside-bulk.
+	FirstEcho *Quantiles `json:"firstEcho,omitempty"`
+	Echo      *Quantiles `json:"echo,omitempty"`
+	Error     string     `json:"error,omitempty"`
 }
 
 // How long a job may take beyond its time before the proxy counts as stuck.
@@ -69,8 +72,10 @@ func run(job Job) Result {
 	})
 	defer stuck.Stop()
 	started := time.Now()
-	operations, bytes, err := workload(job)
-	result := Result{Operations: operations, Bytes: bytes, Seconds: time.Since(started).Seconds()}
+	result, err := workload(job)
+	if result.Seconds == 0 {
+		result.Seconds = time.Since(started).Seconds()
+	}
 	if err != nil {
 		result.Error = err.Error()
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What a job may ask for; each returns operations and bytes.
-var workloads = map[string]func(Job) (int64, int64, error){
+// What a job may ask for. A result without seconds took as long as the call.
+var workloads = map[string]func(Job) (Result, error){
 	"connections": connections,
 	"round-trips": roundTrips,
 	"held-trips":  heldTrips,
@@ -19,12 +19,13 @@ var workloads = map[string]func(Job) (int64, int64, error){
 	"hold":        hold,
 	"release":     release,
 	"first":       first,
+	"beside-bulk": besideBulk,
 }
 
 // connections opens a tunnel, sends a byte there and back, closes it, and so on. The upstream
 // closes first, for whoever does keeps the port busy for a minute: clients and proxies would soon
 // have used up theirs, and the kernel would do little but look for a free one.
-func connections(job Job) (int64, int64, error) {
+func connections(job Job) (Result, error) {
 	return repeat(job, func() (func() error, error) {
 		return func() error {
 			conn, err := openTunnel(job)
@@ -45,22 +46,22 @@ func connections(job Job) (int64, int64, error) {
 }
 
 // roundTrips sends messages there and back, one after the other on each tunnel.
-func roundTrips(job Job) (int64, int64, error) {
+func roundTrips(job Job) (Result, error) {
 	conns, err := openAll(job)
 	defer closeAll(conns)
 	if err != nil {
-		return 0, 0, err
+		return Result{}, err
 	}
 	return roundTripsOn(conns, job)
 }
 
 // heldTrips does the same on the tunnels that are held: to open them costs nothing here.
-func heldTrips(job Job) (int64, int64, error) {
+func heldTrips(job Job) (Result, error) {
 	job.Parallel = len(held)
 	return roundTripsOn(held, job)
 }
 
-func roundTripsOn(conns []net.Conn, job Job) (int64, int64, error) {
+func roundTripsOn(conns []net.Conn, job Job) (Result, error) {
 	var next atomic.Int64
 	return repeat(job, func() (func() error, error) {
 		conn := conns[next.Add(1)-1]
@@ -70,7 +71,7 @@ func roundTripsOn(conns []net.Conn, job Job) (int64, int64, error) {
 }
 
 // repeat runs as many loops at once as the job says, until its end has come.
-func repeat(job Job, start func() (func() error, error)) (int64, int64, error) {
+func repeat(job Job, start func() (func() error, error)) (Result, error) {
 	var done, begun atomic.Int64
 	var failure atomic.Value
 	var group sync.WaitGroup
@@ -78,7 +79,7 @@ func repeat(job Job, start func() (func() error, error)) (int64, int64, error) {
 	for range job.Parallel {
 		step, err := start()
 		if err != nil {
-			return 0, 0, err
+			return Result{}, err
 		}
 		group.Add(1)
 		go func() {
@@ -96,28 +97,29 @@ func repeat(job Job, start func() (func() error, error)) (int64, int64, error) {
 		}()
 	}
 	group.Wait()
-	return done.Load(), done.Load() * int64(job.MessageBytes), asError(failure.Load())
+	result := Result{Operations: done.Load(), Bytes: done.Load() * int64(job.MessageBytes)}
+	return result, asError(failure.Load())
 }
 
 // bulkDown reads what the upstream writes.
-func bulkDown(job Job) (int64, int64, error) {
+func bulkDown(job Job) (Result, error) {
 	var readBytes atomic.Int64
 	err := flow(job, source, func(conn net.Conn, buffer []byte) error {
 		count, err := conn.Read(buffer)
 		readBytes.Add(int64(count))
 		return err
 	})
-	return 0, readBytes.Load(), err
+	return Result{Bytes: readBytes.Load()}, err
 }
 
 // bulkUp writes what the upstream reads, and counts what has come there.
-func bulkUp(job Job) (int64, int64, error) {
+func bulkUp(job Job) (Result, error) {
 	before := sunkBytes.Load()
 	err := flow(job, sink, func(conn net.Conn, buffer []byte) error {
 		_, err := conn.Write(buffer)
 		return err
 	})
-	return 0, sunkBytes.Load() - before, err
+	return Result{Bytes: sunkBytes.Load() - before}, err
 }
 
 func flow(job Job, mode byte, step func(net.Conn, []byte) error) error {
