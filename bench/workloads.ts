@@ -37,10 +37,22 @@ export const WORKLOADS: readonly Workload[] = [
   rate("messages", "4 KiB there and back, 64 tunnels", {
     job: { workload: "round-trips", parallel: 64, messageBytes: 4096 },
   }),
-  rate("down-1", "bulk down, 1 tunnel", { job: { workload: "down", parallel: 1 } }),
-  rate("up-1", "bulk up, 1 tunnel", { job: { workload: "up", parallel: 1 } }),
-  rate("down-8", "bulk down, 8 tunnels", { job: { workload: "down", parallel: 8 } }),
-  rate("up-8", "bulk up, 8 tunnels", { job: { workload: "up", parallel: 8 } }),
+  rate("down-1", "bulk down, 1 tunnel", {
+    job: { workload: "down", parallel: 1 },
+    cpuOf: "a MB down, 1 tunnel",
+  }),
+  rate("up-1", "bulk up, 1 tunnel", {
+    job: { workload: "up", parallel: 1 },
+    cpuOf: "a MB up, 1 tunnel",
+  }),
+  rate("down-8", "bulk down, 8 tunnels", {
+    job: { workload: "down", parallel: 8 },
+    cpuOf: "a MB down, 8 tunnels",
+  }),
+  rate("up-8", "bulk up, 8 tunnels", {
+    job: { workload: "up", parallel: 8 },
+    cpuOf: "a MB up, 8 tunnels",
+  }),
   besideBulk(8),
   besideBulk(32),
 ];
@@ -70,7 +82,7 @@ function rate(
       const result = await load.run({ ...job, address, connect, seconds });
       const used = await cpuMicroseconds(process) - before;
       const amount = result.operations || result.bytes;
-      return [amount / result.seconds, process && used / amount];
+      return [amount / result.seconds, process && used / (isBulk ? amount / 1e6 : amount)];
     },
   };
 }
