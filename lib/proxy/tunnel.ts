@@ -50,6 +50,11 @@ export interface TunnelStart {
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
 
+/** A read of so many bytes is part of a bulk transfer. */
+const BULK_BYTES = 64 * 1024;
+/** The tunnel whose bulk transfer went on last. */
+let lastBulk: Tunnel | undefined;
+
 /** A tunnel between two connected sockets, which it owns from then on. */
 export class Tunnel {
   readonly #sockets: Readonly<Record<Side, Deno.TcpConn>>;
@@ -176,6 +181,11 @@ export class Tunnel {
           await writeAll(target, chunk.subarray(sent), (count) => this.#count(from, count));
         }
         acting = from;
+        // Bulk transfers are always ready: together they would keep all others waiting.
+        if (count >= BULK_BYTES && lastBulk !== this) {
+          lastBulk = this;
+          await turnOfOthers();
+        }
         buffer = bufferAfter(buffer, count);
       }
       this.#eofs.push(from);
@@ -212,9 +222,15 @@ export class Tunnel {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (lastBulk === this) lastBulk = undefined;
     this.#sockets.client.close();
     this.#sockets.upstream.close();
   }
+}
+
+/** Resolves once the event loop has looked at what else is ready. */
+function turnOfOthers(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** What has nowhere to go any more ends here, all in one place. */
