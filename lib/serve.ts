@@ -9,6 +9,7 @@ import { Status } from "./status.ts";
 import { startAdmin } from "./telemetry/admin.ts";
 import type { HttpServer } from "./telemetry/http_server.ts";
 import { createLog } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
 import { WorkerPool } from "./workers/worker_pool.ts";
 
 /** Something that takes connections until it is told to end. */
@@ -62,7 +63,8 @@ export async function serve(
   const shared = allocateShared(config, workers);
   const { logLevel: level, logFormat: format = "json", logColor: color } = config;
   const log = createLog({ level, format, color, write });
-  const status = new Status({ config, version, shared, layout });
+  const metrics = new Metrics(layout);
+  const status = new Status({ config, version, shared, layout, metrics });
   const { adminHost = config.host, adminPort } = config;
   let admin: HttpServer | undefined;
   let adminAddress: Deno.NetAddr | undefined;
@@ -90,7 +92,11 @@ export async function serve(
     status.listening(pool);
     const prober = new Prober({
       authorities: config.upstreams,
+      probe: config.probe,
+      upstreamCa: config.upstreamCa,
       intervalMs: config.probeIntervalMs,
+      onLook: (upstream, seconds) =>
+        metrics.observe("upstream_probe_duration_seconds", seconds, formatAuthority(upstream)),
       isSelf: (conn) => isSameListener(pool.address, conn),
       log,
       states: shared.upstreamStates,

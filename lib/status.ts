@@ -25,6 +25,8 @@ export interface StatusOptions {
   readonly version: string;
   readonly shared: SharedMemory;
   readonly layout: MetricsLayout;
+  /** What is counted outside of workers. */
+  readonly metrics: Metrics;
 }
 
 /** How a proxy is doing. What workers count stands in shared memory: a blocked one holds up nothing. */
@@ -75,9 +77,10 @@ export class Status {
   async metrics(): Promise<string> {
     this.#look();
     this.#reportBlockedWorkers();
-    const { config, version, shared, layout } = this.#options;
+    const { config, version, shared, layout, metrics } = this.#options;
+    const counted = shared.metrics.map((cells) => new Metrics(layout, cells));
     const up = this.#upstreamsUp();
-    return reportMetrics(shared.metrics.map((cells) => new Metrics(layout, cells)), {
+    return reportMetrics([...counted, metrics], {
       api_server_proxy_connections_limit: config.maxConnections,
       api_server_proxy_upstream_up: config.upstreams.map((authority, at) => ({
         labels: { upstream: formatAuthority(authority) },

@@ -79,7 +79,10 @@ test("serve() sees by its probes that an upstream is up, goes down and comes bac
   const first = new TestUpstream();
   const { host, port } = first.authority;
   const sample = `upstream_up{upstream="${host}:${port}"}`;
-  await using test = await TestServer.start([`--upstream=${host}:${port}`], { probeIntervalMs: 5 });
+  await using test = await TestServer.start([`--upstream=${host}:${port}`], {
+    probe: "tcp",
+    probeIntervalMs: 5,
+  });
   await test.metricIs(sample, 1);
   assertEquals((await test.get("/readyz/upstream")).status, 200);
   first[Symbol.dispose]();

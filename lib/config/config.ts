@@ -24,6 +24,10 @@ export interface Config {
   readonly maxConnectionsPerSource: number;
   readonly headerTimeoutMs: number;
   readonly connectTimeoutMs: number;
+  /** How upstreams are looked at in the background. */
+  readonly probe: "readyz" | "tcp" | "off";
+  /** The CA of the API servers in PEM, for probes alone. */
+  readonly upstreamCa: string | undefined;
   /** No flag: often enough for an operator, seldom enough for the API server. */
   readonly probeIntervalMs: number;
   readonly idleTimeoutMs: number;
@@ -63,7 +67,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     }
   };
   const names = Object.keys(FLAGS) as FlagName[];
-  const given = parseArgs(args, {
+  const given = parseArgs(joinCertificates(args), {
     string: names,
     collect: names,
     boolean: ["check", "help", "version"],
@@ -135,6 +139,8 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     maxConnectionsPerSource: value("max-connections-per-source"),
     headerTimeoutMs: value("header-timeout"),
     connectTimeoutMs: value("connect-timeout"),
+    probe: value("probe"),
+    upstreamCa: values("upstream-ca").at(-1),
     probeIntervalMs: 10_000,
     idleTimeoutMs: value("idle-timeout"),
     halfCloseTimeoutMs: value("half-close-timeout"),
@@ -199,6 +205,15 @@ function ownApiServer(env: Env): Authority | undefined {
   return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
 }
 
+/** A certificate that follows its flag begins with dashes, but is no flag itself. */
+function joinCertificates(args: readonly string[]): string[] {
+  const isCertificate = (arg = "") => arg.startsWith("-----BEGIN ");
+  return args.flatMap((arg, index) => {
+    if (isCertificate(arg)) return index === 0 ? [arg] : [];
+    return isCertificate(args[index + 1]) ? [`${arg}=${args[index + 1]}`] : [arg];
+  });
+}
+
 function unknownArgument(arg: string): string {
   if (!arg.startsWith("-")) return `${JSON.stringify(arg)}: no such command; flags begin with --`;
   const name = arg.replace(/^-+/, "").replace(/=.*$/s, "");
@@ -208,16 +223,19 @@ function unknownArgument(arg: string): string {
   return `${arg.replace(/=.*$/s, "")}: no such flag; did you mean --${nearest.flag}?`;
 }
 
-/** How many letters to add, drop or change to get from one word to the other. */
+/** How many letters to add, drop, change or swap with the next to get from one word to the other. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  let rowBefore: number[] = [];
   for (const [i, letter] of [...from].entries()) {
     const next = [i + 1];
     for (let j = 0; j < to.length; j++) {
       const change = row[j]! + (letter === to[j] ? 0 : 1);
-      next.push(Math.min(change, row[j + 1]! + 1, next[j]! + 1));
+      const isSwap = i > 0 && j > 0 && letter === to[j - 1] && from[i - 1] === to[j];
+      const swap = isSwap ? rowBefore[j - 1]! + 1 : Infinity;
+      next.push(Math.min(change, swap, row[j + 1]! + 1, next[j]! + 1));
     }
-    row = next;
+    [rowBefore, row] = [row, next];
   }
   return row.at(-1)!;
 }

@@ -3,6 +3,7 @@ import {
   address,
   apiServer,
   authority,
+  certificates,
   credential,
   duration,
   oneOf,
@@ -58,6 +59,22 @@ export const FLAGS = {
     mayBeEmpty: true,
     fallbackHelp: "any",
     help: "hosts that clients may ask for; without --upstream, also where their tunnels go",
+  },
+  "probe": {
+    group: "Destinations",
+    value: "readyz|tcp|off",
+    fallback: "readyz",
+    ...oneOf("readyz", "tcp", "off"),
+    help:
+      "how to check upstreams in the background: ask for /readyz over TLS, only connect, or not",
+  },
+  "upstream-ca": {
+    group: "Destinations",
+    value: "PEM",
+    fallback: "",
+    fallbackHelp: "probes accept any certificate",
+    ...certificates,
+    help: "the CA of the API servers, checked by probes alone; the text itself, not a file",
   },
   "allow-from": {
     group: "Clients",

@@ -120,3 +120,23 @@ export const apiServer: ValueKind<Authority> = {
     return parseAuthority(hasPort ? inUrl : `${inUrl}:443`);
   },
 };
+
+/** One certificate or several, as PEM (RFC 7468 §5) has them; text around them is ignored. */
+export const certificates: ValueKind<string> = {
+  takes: "certificates in PEM, the text itself: -----BEGIN CERTIFICATE-----…",
+  read(text) {
+    const found = [
+      ...text.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g),
+    ];
+    return found.length > 0 && found.every(([, base64 = ""]) => isDer(base64)) ? text : undefined;
+  },
+};
+
+/** Whether a text is base64 of an ASN.1 sequence, as certificates are. */
+function isDer(base64: string): boolean {
+  try {
+    return atob(base64).startsWith("\x30\x82");
+  } catch {
+    return false;
+  }
+}

@@ -2,7 +2,8 @@
 import { formatAddress } from "../protocol/address.ts";
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import type { Credentials } from "../protocol/credentials.ts";
-import type { Dial, Dialled } from "./dial.ts";
+import type { Candidate, Dial, Dialled } from "./dial.ts";
+import { DialFailure } from "./dial_failure.ts";
 import { EarlyBytes } from "./early_bytes.ts";
 import {
   type ConnectRequest,
@@ -127,7 +128,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   #lingers = true;
   readonly #early: EarlyBytes;
   #authority: Authority | undefined;
-  #upstream: Authority | undefined;
+  #upstream: Candidate | undefined;
   #local = "";
   #connectMs = 0;
   /** When the client's first byte had gone through the tunnel. */
@@ -149,6 +150,11 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#context = context;
     this.#peer = context.credentials === undefined ? context.policy.peerOf(source) : undefined;
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
+  }
+
+  /** Which of the upstreams its tunnel goes to; `undefined` while it has none. */
+  get upstreamIndex(): number | undefined {
+    return this.#phase === "tunnel" ? this.#upstream!.index : undefined;
   }
 
   /** Its number: a client that was accepted later has a larger one. */
@@ -219,7 +225,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       source: this.source,
       sourcePort: this.#sourcePort,
       peer: this.#peer,
-      upstream: formatAuthority(this.#upstream!),
+      upstream: formatAuthority(this.#upstream!.authority),
       local: this.#local,
       since: new Date(Date.now() - (nowMs - this.#phaseSinceMs)).toISOString(),
       idleMs: Math.round(tunnel.quietMs(nowMs)),
@@ -251,7 +257,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   }
 
   /** Ends the connection at once, whatever its phase. */
-  cut(end: "drain" | "error"): void {
+  cut(end: "drain" | "error" | "upstream_down"): void {
     this.#lingers = false;
     this.#endPause?.();
     if (this.#phase === "tunnel") this.#tunnel!.cut(end);
@@ -321,7 +327,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   #startTunnel({ conn, candidate }: Dialled, headBytes: number): void {
     const { metrics } = this.#context;
     this.#dial = undefined;
-    this.#upstream = candidate.authority;
+    this.#upstream = candidate;
     this.#local = formatAddress(conn.localAddr as Deno.NetAddr);
     this.#connectMs = performance.now() - this.#phaseSinceMs;
     this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
@@ -362,7 +368,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     const { bytesUp, bytesDown } = this.#tunnel!;
     return {
       ...this.#logFields(),
-      upstream: formatAuthority(this.#upstream!),
+      upstream: formatAuthority(this.#upstream!.authority),
       local: this.#local,
       status: 200,
       connectMs: milliseconds(this.#connectMs),
@@ -405,6 +411,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       error: type,
       reason: refusal.message,
       cause: refusal === error ? undefined : String(error),
+      ...(refusal instanceof DialFailure ? refusal.logFields : {}),
     });
     if (refusal.kind === "credentials_wrong") {
       await new Promise<void>((resolve) => this.#endPause = resolve);

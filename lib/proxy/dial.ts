@@ -1,8 +1,11 @@
-/** One dial: places tried one after the other, on a clock of its own; knows how Deno reports failures. */
-import type { Authority } from "../protocol/authority.ts";
-import { Refusal, type RefusalKind } from "../protocol/refusal.ts";
+/** One dial: upstreams tried one after the other, on a clock of its own. */
+import { type Authority, lookupName } from "../protocol/authority.ts";
+import { DialFailure, dialFailure } from "./dial_failure.ts";
+import { unlessAborted } from "../telemetry/delay.ts";
+import { connectToFirst } from "./race.ts";
+import type { Resolver } from "./resolver.ts";
 
-/** A place that a dial may try. */
+/** An upstream that a dial may try. */
 export interface Candidate {
   /** Which of the upstreams it is. */
   readonly index: number;
@@ -17,23 +20,24 @@ export interface Dialled {
 
 /** What all dials of a proxy share. */
 export interface DialContext {
-  /** For all attempts together; 0 is no limit. */
+  readonly resolver: Resolver;
+  /** For all attempts together, lookups included; 0 is no limit. */
   readonly timeoutMs: number;
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
-  /** Called after each attempt that has not been stopped, with its error if it has failed. */
-  readonly onAttempt: (candidate: Candidate, error: unknown) => void;
+  /** Called after each attempt that was not stopped, with its failure if it has failed. */
+  readonly onAttempt: (candidate: Candidate, failure: DialFailure | undefined) => void;
 }
 
 /** Of attempts that were not aborted, for the next ones: never more than dials at once. */
 const spareControllers: AbortController[] = [];
 
-/** A dial under way. Its owner ticks it, or stops it. */
+/** A dial under way. Its owner ticks it, and may stop it. */
 export class Dial {
   /**
    * Resolves once a candidate is connected.
    *
-   * @throws {Refusal} Saying what went wrong with the last candidate.
+   * @throws {DialFailure} Of the last candidate.
    * @throws What the dial was stopped with.
    */
   readonly connected: Promise<Dialled>;
@@ -73,35 +77,48 @@ export class Dial {
         return { conn, candidate };
       } catch (error) {
         if (this.#stopReason !== undefined) throw this.#stopReason;
+        const failure = dialFailure(error, candidate.authority);
+        onAttempt(candidate, failure);
+        if (left === 1) throw failure;
         nowMs = performance.now();
-        onAttempt(candidate, error);
-        if (left === 1) throw asRefusal(error);
       }
     }
   }
 
-  async #connect({ host, port }: Authority): Promise<Deno.TcpConn> {
+  async #connect(authority: Authority): Promise<Deno.TcpConn> {
     const attempt = spareControllers.pop() ?? new AbortController();
     this.#attempt = attempt;
+    const { signal } = attempt;
+    let isResolved = false;
     let conn: Deno.TcpConn;
     try {
-      conn = await Deno.connect({ hostname: host, port, signal: attempt.signal });
+      const answer = this.#context.resolver.resolve(lookupName(authority));
+      const addresses = answer instanceof Promise ? await unlessAborted(answer, signal) : answer;
+      isResolved = true;
+      conn = addresses.length === 1
+        ? await Deno.connect({ hostname: addresses[0]!, port: authority.port, signal })
+        : await connectToFirst(addresses, authority.port, signal);
     } catch (error) {
-      throw attempt.signal.aborted ? new Refusal("upstream_timeout") : error;
+      throw signal.aborted ? timeout(authority, isResolved) : error;
     } finally {
       // A tunnel must not keep it all its life.
       this.#attempt = undefined;
-      if (!attempt.signal.aborted) spareControllers.push(attempt);
+      if (!signal.aborted) spareControllers.push(attempt);
     }
-    const refusal = isOwnEnd(conn)
-      ? new Refusal("upstream_refused")
+    const failure = isOwnEnd(conn)
+      ? new DialFailure("upstream_refused", authority, "ECONNREFUSED")
       : this.#context.isSelf(conn)
-      ? new Refusal("upstream_is_proxy")
+      ? new DialFailure("upstream_is_proxy", authority, "ELOOP")
       : undefined;
-    if (refusal === undefined) return conn;
+    if (failure === undefined) return conn;
     conn.close();
-    throw refusal;
+    throw failure;
   }
+}
+
+function timeout(authority: Authority, isResolved: boolean): DialFailure {
+  const reason = isResolved ? undefined : "the lookup of its name takes too long";
+  return new DialFailure("upstream_timeout", authority, "ETIMEDOUT", reason);
 }
 
 /**
@@ -111,39 +128,4 @@ export class Dial {
 function isOwnEnd(conn: Deno.TcpConn): boolean {
   const local = conn.localAddr as Deno.NetAddr, remote = conn.remoteAddr as Deno.NetAddr;
   return local.port === remote.port && local.hostname === remote.hostname;
-}
-
-const KIND_OF_CODE: Readonly<Record<string, RefusalKind>> = {
-  ECONNREFUSED: "upstream_refused",
-  ECONNRESET: "upstream_refused",
-  EHOSTUNREACH: "upstream_unreachable",
-  ENETUNREACH: "upstream_unreachable",
-  EHOSTDOWN: "upstream_unreachable",
-  ENETDOWN: "upstream_unreachable",
-  // What a local firewall, a host without IPv6 and a link-local address answer.
-  EPERM: "upstream_unreachable",
-  EACCES: "upstream_unreachable",
-  EAFNOSUPPORT: "upstream_unreachable",
-  EINVAL: "upstream_unreachable",
-  ETIMEDOUT: "upstream_timeout",
-  // It has reset the connection before this could be seen.
-  ENOTCONN: "upstream_refused",
-  // No local port, descriptor or memory is left: the upstream has no part in it.
-  EADDRNOTAVAIL: "local_shortage",
-  EAGAIN: "local_shortage",
-  EMFILE: "local_shortage",
-  ENFILE: "local_shortage",
-  ENOBUFS: "local_shortage",
-  ENOMEM: "local_shortage",
-};
-
-function asRefusal(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
-  const { code, message } = error as Error & { code?: string };
-  const kind = KIND_OF_CODE[code ?? ""];
-  if (kind !== undefined) return new Refusal(kind);
-  // Deno gives getaddrinfo's failures no class and no code.
-  return /failed to lookup address|no resolved address/i.test(message)
-    ? new Refusal("upstream_name_not_found")
-    : new Refusal("internal_error", "the connection to the API server could not be opened");
 }

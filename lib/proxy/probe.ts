@@ -1,86 +1,138 @@
-/** Whether the upstreams live: a look at each now and then, written down where all workers see it. */
+/** Whether the upstreams live: each looked at now and then, the result where all workers see it. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
+import { delay } from "../telemetry/delay.ts";
 import { Dial } from "./dial.ts";
+import { dialFailure } from "./dial_failure.ts";
 import type { Log } from "../telemetry/log.ts";
+import { lookAtReadyz, NotReady } from "./readyz.ts";
+import { Resolver } from "./resolver.ts";
 
 /** What a prober needs to know. */
 export interface ProberOptions {
   readonly authorities: readonly Authority[];
-  /** How often each is looked at; 0 is never. */
+  /** `readyz` asks the API server how it is, `tcp` only connects. */
+  readonly probe: "readyz" | "tcp" | "off";
+  /** Certificates in PEM that the API servers' must be signed by; none: they are not looked at. */
+  readonly upstreamCa: string | undefined;
   readonly intervalMs: number;
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
   readonly log: Log;
-  /** One entry an upstream, all 0. */
+  /** One entry an upstream, all 0: for {@linkcode isUp} and its like. */
   readonly states: Int32Array;
+  /** Called after each look. */
+  readonly onLook: (upstream: Authority, seconds: number) => void;
 }
 
-/** What is known of an upstream, as an entry of the shared states. 0: not looked at yet. */
-const UP = 1, DOWN = -1;
+/** What is known of an upstream, as an entry of the shared states. 0: nothing yet. */
+const UP = 1, DOWN = -1, PROXY = -2;
 
-/** Whether the last look at an upstream has found it up. */
+/** Whether an upstream was found to live. */
 export function isUp(states: Int32Array, upstream: number): boolean {
   return states[upstream] === UP;
 }
 
-/** Whether an upstream has failed for long enough to be called down. */
+/** Whether an upstream was found not to live, twice in a row. */
 export function isDown(states: Int32Array, upstream: number): boolean {
-  return states[upstream] === DOWN;
+  return states[upstream]! < 0;
 }
 
-const PROBE_TIMEOUT_MS = 5_000;
+/** Whether an upstream was found to be an api-server-proxy: a loop, or the way into one. */
+export function isProxy(states: Int32Array, upstream: number): boolean {
+  return states[upstream] === PROXY;
+}
+
+const LOOK_TIMEOUT_MS = 5_000;
 const FAILURES_FOR_DOWN = 2;
 
 /** Looks at each upstream now and then, from its making until it is closed. */
 export class Prober {
   readonly #options: ProberOptions;
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
-  readonly #failures: number[];
-  readonly #probes = new Set<Dial>();
-  #isClosed = false;
+  readonly #resolver = new Resolver();
+  readonly #closed = new AbortController();
 
   constructor(options: ProberOptions) {
     this.#options = options;
-    const { authorities, intervalMs } = options;
-    this.#failures = authorities.map(() => 0);
-    if (authorities.length === 0 || intervalMs === 0) return;
-    const probeAll = () => {
-      for (const index of authorities.keys()) void this.#probe(index);
-    };
-    this.#timer = setInterval(probeAll, intervalMs);
-    probeAll();
+    if (options.probe === "off" || options.intervalMs === 0) return;
+    options.authorities.forEach((authority, index) => void this.#watch(authority, index));
   }
 
-  /** Stops looking at them. */
+  /** Ends all looks. */
   close(): void {
-    clearInterval(this.#timer);
-    this.#isClosed = true;
-    for (const probe of this.#probes) probe.stop("closed");
+    this.#closed.abort();
   }
 
-  async #probe(index: number): Promise<void> {
-    const { authorities, isSelf, states } = this.#options;
-    const authority = authorities[index]!;
-    const dialContext = { timeoutMs: PROBE_TIMEOUT_MS, isSelf, onAttempt() {} };
-    const probe = new Dial([{ index, authority }], dialContext);
-    this.#probes.add(probe);
-    const timer = setTimeout(() => probe.tick(Infinity), PROBE_TIMEOUT_MS);
-    const wasDown = isDown(states, index);
-    let reason: string | undefined;
+  async #watch(authority: Authority, index: number): Promise<void> {
+    const { log, states, intervalMs, onLook } = this.#options;
+    const upstream = formatAuthority(authority);
+    const { signal } = this.#closed;
+    for (let failures = 0; !signal.aborted;) {
+      const startMs = performance.now();
+      const failure = await this.#look(authority);
+      if (signal.aborted) return;
+      const tookMs = performance.now() - startMs;
+      onLook(authority, tookMs / 1_000);
+      const wasDown = isDown(states, index);
+      const reason = failure?.message;
+      if (failure === undefined) {
+        failures = 0;
+        states[index] = UP;
+        if (wasDown) log("info", "upstream is up again", { upstream });
+      } else if (failure.isLocal) {
+        log("warn", "upstream cannot be probed", { upstream, reason });
+      } else {
+        failures++;
+        if (failure.isProxy) states[index] = PROXY;
+        else if (failures >= FAILURES_FOR_DOWN) states[index] = DOWN;
+        if (isDown(states, index) && !wasDown) {
+          log("error", "upstream is down", { upstream, reason });
+        } else log(wasDown ? "debug" : "warn", "upstream probe failed", { upstream, reason });
+      }
+      await delay(Math.max(0, intervalMs - tookMs), signal);
+    }
+  }
+
+  /** One look. @returns What was wrong, if anything. */
+  async #look(authority: Authority): Promise<LookFailure | undefined> {
     try {
-      (await probe.connected).conn.close();
-      this.#failures[index] = 0;
-      states[index] = UP;
+      if (this.#options.probe === "tcp") await this.#connect(authority);
+      else await this.#readyz(authority);
+      return undefined;
     } catch (error) {
-      if (++this.#failures[index]! >= FAILURES_FOR_DOWN) states[index] = DOWN;
-      reason = (error as Error).message;
+      if (error instanceof NotReady) return error;
+      const { message, cause, isLocal } = dialFailure(error, authority);
+      return { message: `${message} (${cause})`, isLocal };
+    }
+  }
+
+  async #readyz(authority: Authority): Promise<void> {
+    await lookAtReadyz(authority, {
+      resolver: this.#resolver,
+      ca: this.#options.upstreamCa,
+      timeoutMs: LOOK_TIMEOUT_MS,
+      signal: this.#closed.signal,
+    });
+  }
+
+  async #connect(authority: Authority): Promise<void> {
+    const { isSelf } = this.#options;
+    const timeoutMs = LOOK_TIMEOUT_MS;
+    const context = { resolver: this.#resolver, timeoutMs, isSelf, onAttempt() {} };
+    const dial = new Dial([{ index: 0, authority }], context);
+    const stop = () => dial.stop(this.#closed.signal.reason);
+    const timer = setTimeout(() => dial.tick(Infinity), timeoutMs);
+    this.#closed.signal.addEventListener("abort", stop);
+    try {
+      (await dial.connected).conn.close();
     } finally {
       clearTimeout(timer);
-      this.#probes.delete(probe);
+      this.#closed.signal.removeEventListener("abort", stop);
     }
-    if (this.#isClosed || isDown(states, index) === wasDown) return;
-    const fields = { upstream: formatAuthority(authority), reason };
-    if (wasDown) this.#options.log("info", "upstream is up again", fields);
-    else this.#options.log("error", "upstream is down", fields);
   }
+}
+
+interface LookFailure {
+  readonly message: string;
+  readonly isLocal?: boolean;
+  readonly isProxy?: boolean;
 }

@@ -6,6 +6,7 @@ import { Connection, type ConnectionContext, type TunnelInfo } from "./connectio
 import { ConnectionLists } from "./connection_lists.ts";
 import { Drain, type Drained } from "./drain.ts";
 import { delay } from "../telemetry/delay.ts";
+import { Evacuation } from "./evacuation.ts";
 import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -44,6 +45,7 @@ export class Proxy {
   readonly #peers: readonly string[];
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
+  readonly #evacuation: Evacuation;
   readonly #shared: SharedMemory;
   readonly #worker: number;
   readonly #onRoomWanted: (worker: number) => void;
@@ -92,11 +94,14 @@ export class Proxy {
     this.#admission = new Admission(config, shared, worker);
     const upstreams = new Upstreams({
       authorities: config.upstreams,
+      allowedAuthorities: config.allowedAuthorities,
       connectTimeoutMs: config.connectTimeoutMs,
       isSelf: (conn) => isSameListener(this.address, conn),
       log,
+      metrics: this.#metrics,
       states: shared.upstreamStates,
     });
+    this.#evacuation = new Evacuation(shared.upstreamStates);
     this.#context = {
       headerTimeoutMs: config.headerTimeoutMs,
       maxTunnelAgeMs: config.maxTunnelAgeMs,
@@ -353,6 +358,8 @@ export class Proxy {
     if (this.#isCatchingUp) return;
     this.#spares.refill();
     for (const connection of this.#connections) connection.tick(nowMs);
+    const leaving = this.#evacuation.select(this.#connections.served, nowMs);
+    for (const connection of leaving) connection.cut("upstream_down");
     this.#drain?.tick(nowMs);
   }
 

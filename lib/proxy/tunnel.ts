@@ -15,6 +15,7 @@ export interface TunnelEnd {
     | "idle"
     | "half_close_timeout"
     | "age"
+    | "upstream_down"
     | "drain";
 }
 

@@ -1,18 +1,25 @@
 /** Which upstream is next: the last one that worked, those that fail last. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import { type Candidate, Dial, type DialContext } from "./dial.ts";
-import { isDown } from "./probe.ts";
+import { DialFailure } from "./dial_failure.ts";
+import { isDown, isProxy } from "./probe.ts";
+import { Resolver } from "./resolver.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { REFUSALS } from "../protocol/refusal.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** What an {@linkcode Upstreams} needs to know. */
 export interface UpstreamsOptions {
-  /** In order of preference; empty: whatever is asked for is dialled. */
+  /** In order of preference; empty: what the client asks for is dialled. */
   readonly authorities: readonly Authority[];
+  /** What clients may ask for then. */
+  readonly allowedAuthorities: readonly Authority[];
   /** For all attempts of one dial together; 0 is no limit. */
   readonly connectTimeoutMs: number;
   /** Whether a connection has come out at our own listener. */
   readonly isSelf: (conn: Deno.TcpConn) => boolean;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** What probes have found, one entry an upstream: see probe.ts. */
   readonly states: Int32Array;
 }
@@ -23,22 +30,32 @@ const RETRY_PAUSE_MS = 10_000;
 /** The upstreams of a proxy, in the order in which a dial tries them. */
 export class Upstreams {
   readonly #log: Log;
+  readonly #metrics: Metrics;
+  /** As they stand in metrics; none when clients say where to go. */
+  readonly #labels: readonly string[];
   readonly #states: Int32Array;
   readonly #candidates: readonly Candidate[];
+  /** What is dialled when there are no upstreams: as the operator has written it, dot and all. */
+  readonly #allowed: readonly Candidate[];
   /** When each has failed; not if it has worked since. */
   readonly #failedMs: number[];
   readonly #dialContext: DialContext;
   #lastGood: Candidate | undefined;
 
-  constructor({ authorities, connectTimeoutMs, isSelf, log, states }: UpstreamsOptions) {
+  constructor(options: UpstreamsOptions) {
+    const { authorities, connectTimeoutMs, isSelf, log, metrics, states } = options;
     this.#log = log;
+    this.#metrics = metrics;
+    this.#labels = authorities.map(formatAuthority);
     this.#states = states;
+    this.#allowed = options.allowedAuthorities.map((authority) => ({ index: 0, authority }));
     this.#candidates = authorities.map((authority, index) => ({ index, authority }));
     this.#failedMs = authorities.map(() => -Infinity);
     this.#dialContext = {
+      resolver: new Resolver(),
       timeoutMs: connectTimeoutMs,
       isSelf,
-      onAttempt: (candidate, error) => this.#onAttempt(candidate, error),
+      onAttempt: (candidate, failure) => this.#onAttempt(candidate, failure),
     };
   }
 
@@ -47,36 +64,50 @@ export class Upstreams {
    * those that probes call down come last.
    *
    * @param requested Dialled when there are no upstreams.
+   * @throws {DialFailure} When there is nothing to dial: every upstream is an api-server-proxy.
    */
   dial(requested: Authority): Dial {
-    const candidates = this.#candidates.length === 0
-      ? [{ index: 0, authority: requested }]
-      : this.#inOrder();
+    const candidates = this.#candidates.length > 0 ? this.#inOrder() : this.#asked(requested);
     return new Dial(candidates, this.#dialContext);
   }
 
-  #onAttempt(candidate: Candidate, error: unknown): void {
-    const { index, authority } = candidate;
-    if (error === undefined) {
+  #asked(requested: Authority): readonly Candidate[] {
+    const isAsked = ({ authority: { host, port } }: Candidate) =>
+      host === requested.host && port === requested.port;
+    return [this.#allowed.find(isAsked) ?? { index: 0, authority: requested }];
+  }
+
+  #onAttempt(candidate: Candidate, failure: DialFailure | undefined): void {
+    const { index } = candidate;
+    const label = this.#labels[index];
+    if (label !== undefined) {
+      const result = failure === undefined ? "connected" : REFUSALS[failure.kind].error;
+      this.#metrics.add("upstream_connects_total", 1, label, result);
+    }
+    if (failure === undefined) {
       this.#failedMs[index] = -Infinity;
       this.#lastGood = candidate;
       return;
     }
-    this.#failedMs[index] = performance.now();
-    this.#log("debug", "upstream failed", () => ({
-      upstream: formatAuthority(authority),
-      error: String(error),
-    }));
+    if (!failure.isLocal) this.#failedMs[index] = performance.now();
+    this.#log("debug", "upstream failed", () => failure.logFields);
   }
 
+  /** @throws {DialFailure} When all of them are api-server-proxies. */
   #inOrder(): readonly Candidate[] {
-    if (this.#candidates.length === 1) return this.#candidates;
+    const states = this.#states;
+    const servers = this.#candidates.filter(({ index }) => !isProxy(states, index));
+    if (servers.length === 0) {
+      const { authority } = this.#candidates[0]!;
+      throw new DialFailure("upstream_is_proxy", authority, "ELOOP", "a probe has found one there");
+    }
+    if (servers.length === 1) return servers;
     const nowMs = performance.now();
     const rank = (candidate: Candidate) => {
-      const failed = nowMs - this.#failedMs[candidate.index]! < RETRY_PAUSE_MS ||
-        isDown(this.#states, candidate.index);
+      const { index } = candidate;
+      const failed = nowMs - this.#failedMs[index]! < RETRY_PAUSE_MS || isDown(states, index);
       return failed ? 2 : candidate === this.#lastGood ? 0 : 1;
     };
-    return this.#candidates.toSorted((a, b) => rank(a) - rank(b));
+    return servers.toSorted((a, b) => rank(a) - rank(b));
   }
 }

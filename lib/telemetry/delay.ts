@@ -1,4 +1,4 @@
-/** Waiting that can be cut short. */
+/** Waiting that can be cut short, and that ends in time. */
 
 /** Resolves after that many milliseconds, or as soon as the signal is aborted. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {
@@ -12,4 +12,40 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
   const timer = setTimeout(done, ms);
   signal.addEventListener("abort", done);
   return promise;
+}
+
+/** What a promise resolves to, unless the signal is aborted first. The promise goes on for others. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * Acts with a signal that is aborted, with that reason, after so many milliseconds, or with the other
+ * signal.
+ */
+export async function within<T>(
+  ms: number,
+  lateReason: Error,
+  signal: AbortSignal,
+  act: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const limit = new AbortController();
+  const onAbort = () => limit.abort(signal.reason);
+  const timer = setTimeout(() => limit.abort(lateReason), ms);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await act(limit.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
 }

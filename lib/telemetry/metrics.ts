@@ -46,6 +46,20 @@ const TUNNEL_BUCKETS_SECONDS = [
 const CODES = [...new Set([200, ...Object.values(REFUSALS).map(({ status }) => status)])];
 const ERRORS = [...new Set(Object.values(REFUSALS).map(({ error }) => error))];
 
+/** How an attempt to connect to an upstream can end: the error is that of RFC 9209. */
+const CONNECT_RESULTS = [
+  "connected",
+  "connection_refused",
+  "destination_ip_unroutable",
+  "dns_error",
+  "connection_timeout",
+  "proxy_loop_detected",
+  "connection_limit_reached",
+  "proxy_internal_error",
+];
+// A look takes 5 s at most.
+const PROBE_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
 /** What workers count, without the prefix. */
 const COUNTED = {
   connections_total: { type: "counter", help: "Client connections accepted." },
@@ -80,6 +94,17 @@ const COUNTED = {
     type: "histogram",
     help: "How long it took to reach the API server.",
     buckets: CONNECT_BUCKETS_SECONDS,
+  },
+  upstream_connects_total: {
+    type: "counter",
+    help: "Attempts to connect to each API server, by how they ended.",
+    labels: { upstream: "configured", result: CONNECT_RESULTS },
+  },
+  upstream_probe_duration_seconds: {
+    type: "histogram",
+    help: "How long probes of each API server took, failed ones too.",
+    labels: { upstream: "configured" },
+    buckets: PROBE_BUCKETS_SECONDS,
   },
   first_byte_duration_seconds: {
     type: "histogram",

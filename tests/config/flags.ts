@@ -34,6 +34,8 @@ const counts = (key: keyof Config, fallback: number): FlagRow => ({
   other: ["0", 0],
   wrong: WRONG_COUNT,
 });
+/** Not a whole certificate, but it begins as one. */
+const PEM = "-----BEGIN CERTIFICATE-----\nMIIBejCCASGgAwIB\n-----END CERTIFICATE-----\n";
 export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
   "upstream": {
     key: "upstreams",
@@ -55,6 +57,23 @@ export const ROWS: Readonly<Record<FlagName, FlagRow>> = {
     given: ["b:2", [b2]],
     other: ["c:3, b:2", [c3, b2]],
     wrong: WRONG_AUTHORITY,
+  },
+  "probe": {
+    key: "probe",
+    fallback: "readyz",
+    given: ["tcp", "tcp"],
+    other: ["off", "off"],
+    wrong: ["http", "takes readyz, tcp or off"],
+  },
+  "upstream-ca": {
+    key: "upstreamCa",
+    fallback: undefined,
+    given: [PEM, PEM],
+    other: [`${PEM}${PEM}`, `${PEM}${PEM}`],
+    wrong: [
+      "/etc/ca.crt",
+      "takes certificates in PEM, the text itself: -----BEGIN CERTIFICATE-----…",
+    ],
   },
   "allow-from": {
     key: "allowFrom",

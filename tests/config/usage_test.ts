@@ -7,6 +7,8 @@ const DEFAULTS: Readonly<Record<keyof typeof FLAGS, string>> = {
   "upstream": "in a pod: the API server of its cluster",
   "force-host": "none",
   "allowed-hosts": "any",
+  "probe": "readyz",
+  "upstream-ca": "probes accept any certificate",
   "allow-from": "all sources",
   "credentials": "none: clients need no secret",
   "host": "every address, IPv6 and IPv4",
@@ -32,7 +34,7 @@ Deno.test("usage() tells every flag, what it takes, what it is for and its defau
   const lines = usage().split("\n");
   assertEquals(Object.keys(DEFAULTS).toSorted(), Object.keys(FLAGS).toSorted());
   for (const [name, fallback] of Object.entries(DEFAULTS)) {
-    const at = lines.findIndex((line) => new RegExp(`^ +--${name} [A-Z[]\\S* `).test(line));
+    const at = lines.findIndex((line) => new RegExp(`^ +--${name} [A-Za-z[]\\S* `).test(line));
     assert(at > 0, `--${name} is missing`);
     assert(lines[at]!.endsWith(`  (default: ${fallback})`), lines[at]);
     assertMatch(lines[at + 1]!, /^ {10}\S.{9,}$/);

@@ -2,6 +2,7 @@
 import { assertNotEquals } from "@std/assert";
 import { getAvailablePort } from "@std/net/get-available-port";
 import { Dial } from "../../lib/proxy/dial.ts";
+import { Resolver } from "../../lib/proxy/resolver.ts";
 import { test } from "../harness/test.ts";
 
 /** Linux goes through all ports for clients, of which there are 28,000, every second one first. */
@@ -10,7 +11,7 @@ const DIALS = 60_000;
 test("a dial to a port where nobody listens is refused, from whichever port it comes", async () => {
   // Linux lets clients connect from even ports and hands out odd ones to listen on.
   const authority = { host: "127.0.0.1", port: getAvailablePort() & ~1 };
-  const context = { timeoutMs: 0, isSelf: () => false, onAttempt() {} };
+  const context = { resolver: new Resolver(), timeoutMs: 0, isSelf: () => false, onAttempt() {} };
   for (let i = 0; i < DIALS; i++) {
     const dialled = await new Dial([{ index: 0, authority }], context).connected.catch(() =>
       undefined

@@ -85,7 +85,7 @@ test("upstreams killed one after another: no request is refused as long as one i
   const addresses = upstreams.map(({ authority }) => formatAuthority(authority));
   await using server = await TestServer.start(
     [`--upstream=${addresses}`],
-    { probeIntervalMs: 20 },
+    { probe: "tcp", probeIntervalMs: 20 },
   );
   const isUp = async (index: number, value: number) =>
     await server.metricIs(`upstream_up{upstream="${addresses[index]}"}`, value);

@@ -2,12 +2,14 @@ import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { Refusal } from "../../lib/protocol/refusal.ts";
 import { type Candidate, Dial, type DialContext, type Dialled } from "../../lib/proxy/dial.ts";
+import { Resolver } from "../../lib/proxy/resolver.ts";
 import { neverAccepts, nobody, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 
 function dial(authorities: readonly Authority[], context: Partial<DialContext> = {}): Dial {
   const candidates = authorities.map((authority, index) => ({ index, authority }));
   return new Dial(candidates, {
+    resolver: new Resolver(),
     timeoutMs: 4_000,
     isSelf: () => false,
     onAttempt() {},

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import type { Authority } from "../../lib/protocol/authority.ts";
+import { type Authority, formatAuthority } from "../../lib/protocol/authority.ts";
 import { Upstreams, type UpstreamsOptions } from "../../lib/proxy/upstreams.ts";
+import { Metrics, MetricsLayout } from "../../lib/telemetry/metrics.ts";
 import { TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 
@@ -9,9 +10,13 @@ const ANY: Authority = { host: "127.0.0.1", port: 1 };
 function upstreams(options: Partial<UpstreamsOptions>): Upstreams {
   return new Upstreams({
     authorities: [],
+    allowedAuthorities: [],
     connectTimeoutMs: 4_000,
     isSelf: () => false,
     log: () => {},
+    metrics: new Metrics(
+      new MetricsLayout({ upstream: (options.authorities ?? []).map(formatAuthority) }),
+    ),
     states: new Int32Array(options.authorities?.length ?? 0),
     ...options,
   });
@@ -48,7 +53,7 @@ test("dial() goes to the next upstream when one refuses, and stays there", async
 
 test("dial() dials what is asked for when there are no upstreams", async () => {
   using upstream = new TestUpstream();
-  const dialler = upstreams({});
+  const dialler = upstreams({ allowedAuthorities: [ANY, upstream.authority] });
   assertEquals(await reached(dialler, upstream.authority), upstream.authority);
 });
 

@@ -19,6 +19,8 @@ const EXPECTED = [
   "api_server_proxy_peer_tunnels_active gauge peer",
   "api_server_proxy_tunnel_bytes_total counter direction",
   "api_server_proxy_connect_duration_seconds histogram le",
+  "api_server_proxy_upstream_connects_total counter upstream,result",
+  "api_server_proxy_upstream_probe_duration_seconds histogram upstream,le",
   "api_server_proxy_first_byte_duration_seconds histogram le",
   "api_server_proxy_tunnel_duration_seconds histogram le",
   "api_server_proxy_accept_errors_total counter",
