@@ -44,6 +44,8 @@ export function isProxy(states: Int32Array, upstream: number): boolean {
 
 const LOOK_TIMEOUT_MS = 5_000;
 const FAILURES_FOR_DOWN = 2;
+/** From the first failure's beginning to the next look. */
+const DOUBT_PAUSE_MS = 5_000;
 
 /** Looks at each upstream now and then, from its making until it is closed. */
 export class Prober {
@@ -88,7 +90,10 @@ export class Prober {
           log("error", "upstream is down", { upstream, reason });
         } else log(wasDown ? "debug" : "warn", "upstream probe failed", { upstream, reason });
       }
-      await delay(Math.max(0, intervalMs - tookMs), signal);
+      // Whether it is down is known soon: 20 s at most after it began to hang.
+      const isInDoubt = failures > 0 && !isDown(states, index);
+      const pauseMs = isInDoubt ? Math.min(intervalMs, DOUBT_PAUSE_MS) : intervalMs;
+      await delay(Math.max(0, pauseMs - tookMs), signal);
     }
   }
 

@@ -20,6 +20,7 @@ interface Ready {
   readonly ca: string;
   readonly kubeconfig: string;
   readonly pod: string;
+  readonly pid: number;
 }
 
 /** How to start it. */
@@ -29,6 +30,8 @@ export interface ClusterOptions {
   readonly kubeletPort?: number;
   /** The proxy through which the API server reaches its kubelet, `host:port`. */
   readonly egressProxy?: string;
+  /** Has the certificates and users of that one, as API servers of one cluster do. */
+  readonly peer?: Cluster;
 }
 
 /** The users of the kubeconfig: one may do everything, one nothing. */
@@ -52,6 +55,7 @@ export class Cluster implements AsyncDisposable {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     await build();
     const directory = await Deno.makeTempDir({ prefix: "apiserver-" });
+    if (options.peer !== undefined) await copyFiles(options.peer.#directory, directory);
     const process = launch(directory, options);
     return new Cluster(directory, options, process, await readyLine(process));
   }
@@ -74,6 +78,16 @@ export class Cluster implements AsyncDisposable {
   /** The file with the certificate authority's certificate. */
   get ca(): string {
     return this.#ready.ca;
+  }
+
+  /** Has it hang: the kernel goes on accepting connections for it, but nobody answers. */
+  freeze(): void {
+    Deno.kill(this.#ready.pid, "SIGSTOP");
+  }
+
+  /** Lets it go on. */
+  thaw(): void {
+    Deno.kill(this.#ready.pid, "SIGCONT");
   }
 
   /** Kills it, as a crash would. */
@@ -132,6 +146,13 @@ async function build(): Promise<void> {
     env: { CGO_ENABLED: "0" },
     limitMs: BUILD_LIMIT_MS,
   });
+}
+
+/** Copies what is directly in a directory, but no directory. */
+async function copyFiles(from: string, to: string): Promise<void> {
+  for await (const { name, isFile } of Deno.readDir(from)) {
+    if (isFile) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
 }
 
 function launch(directory: string, options: ClusterOptions, port = 0): Process {

@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { type Authority, formatAuthority } from "../../lib/protocol/authority.ts";
+import { DialFailure } from "../../lib/proxy/dial_failure.ts";
 import { Upstreams, type UpstreamsOptions } from "../../lib/proxy/upstreams.ts";
 import { Metrics, MetricsLayout } from "../../lib/telemetry/metrics.ts";
 import { TestUpstream } from "../harness/peers.ts";
@@ -71,4 +72,15 @@ test("dial() tries upstreams in order when probes call all of them down", async 
   const states = new Int32Array([-1, -1]);
   const dialler = upstreams({ authorities: [first.authority, second.authority], states });
   assertEquals(await reached(dialler), first.authority);
+});
+
+test("dial() passes over an upstream that is an api-server-proxy, and refuses when all are", async () => {
+  using first = new TestUpstream();
+  using second = new TestUpstream();
+  const authorities = [first.authority, second.authority];
+  const one = upstreams({ authorities, states: new Int32Array([-2, -1]) });
+  assertEquals(await reached(one), second.authority);
+  const all = upstreams({ authorities, states: new Int32Array([-2, -2]) });
+  const failure = assertThrows(() => all.dial(ANY), DialFailure);
+  assertEquals([failure.kind, failure.cause], ["upstream_is_proxy", "ELOOP"]);
 });

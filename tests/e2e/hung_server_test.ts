@@ -1,0 +1,105 @@
+/** An API server that hangs: it still accepts connections, but answers nobody. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { Cluster, INFORMERS } from "./cluster.ts";
+import { Kubectl, test } from "./environment.ts";
+import { Process } from "../harness/child_process.ts";
+import { ProxyProcess } from "../harness/process.ts";
+import { eventually } from "../harness/test.ts";
+
+const WATCHES = Number(Deno.env.get("WATCHES") ?? 50);
+
+/** The upstream of each live tunnel. */
+async function upstreamsOf(proxy: ProxyProcess): Promise<string[]> {
+  const response = await fetch(`http://${proxy.adminAddress}/tunnels`);
+  const tunnels: { upstream: string }[] = await response.json();
+  return tunnels.map(({ upstream }) => upstream);
+}
+
+async function isUp(proxy: ProxyProcess, { address }: Cluster): Promise<number | undefined> {
+  return (await proxy.metrics()).get(`api_server_proxy_upstream_up{upstream="${address}"}`);
+}
+
+async function upstreamCheck(proxy: ProxyProcess): Promise<number> {
+  const response = await fetch(`http://${proxy.adminAddress}/readyz/upstream`);
+  await response.body?.cancel();
+  return response.status;
+}
+
+test("one of three API servers hangs: watches and requests move to the others, none is refused", async () => {
+  await using first = await Cluster.start();
+  await using second = await Cluster.start({ peer: first });
+  await using third = await Cluster.start({ peer: first });
+  const upstreams = [first, second, third].map(({ address }) => address);
+  await using proxy = await ProxyProcess.start({ flags: [`--upstream=${upstreams}`] });
+  const kubeconfig = await first.kubeconfig(proxy.url);
+  const kubectl = new Kubectl(kubeconfig, await first.scratch());
+  for (const cluster of [first, second, third]) {
+    await eventually("it is up", () => isUp(proxy, cluster), 1);
+  }
+  await using informers = new Process([
+    INFORMERS,
+    `-kubeconfig=${kubeconfig}`,
+    `-count=${WATCHES}`,
+  ]);
+  const seen = (name: string) => informers.stdout.find((line) => JSON.parse(line).seen === name);
+  await seen("");
+  const watchesOn = async ({ address }: Cluster) =>
+    (await upstreamsOf(proxy)).filter((upstream) => upstream === address).length;
+  assertEquals(await watchesOn(first), WATCHES);
+
+  const beganMs = performance.now();
+  first.freeze();
+  await proxy.logged(({ msg }) => msg === "upstream probe failed");
+  await proxy.logged(({ msg }) => msg === "upstream is down");
+  const downMs = performance.now() - beganMs;
+  await kubectl.output(["create", "configmap", "meanwhile"]);
+  await eventually("no watch is left", () => watchesOn(first), 0);
+  const movedMs = performance.now() - beganMs;
+  assertEquals([await isUp(proxy, first), await upstreamCheck(proxy)], [0, 200]);
+  // Every client has connected again and has seen what happened meanwhile.
+  await seen("meanwhile");
+  const watchesElsewhere = async () => await watchesOn(second) + await watchesOn(third);
+  await eventually("all watches are on the others", watchesElsewhere, WATCHES);
+  const seenMs = performance.now() - beganMs;
+  const cut = proxy.log.filter(({ msg, end }) => msg === "tunnel" && end === "upstream_down");
+  assertEquals(new Set(cut.map(({ upstream }) => upstream)), new Set([first.address]));
+  assertGreater(cut.length, WATCHES - 1);
+  assertEquals(proxy.log.filter(({ msg }) => msg === "refused"), []);
+  console.log({ downMs, movedMs, seenMs, cut: cut.length });
+
+  first.thaw();
+  await proxy.logged(({ msg }) => msg === "upstream is up again");
+  await eventually("it is up again", () => isUp(proxy, first), 1);
+});
+
+test("a sole API server that hangs loses no tunnel, and is reported; healthy, it counts no handshake errors", async () => {
+  await using cluster = await Cluster.start();
+  await using proxy = await ProxyProcess.start({ flags: [`--upstream=${cluster.address}`] });
+  const kubeconfig = await cluster.kubeconfig(proxy.url);
+  const kubectl = new Kubectl(kubeconfig, await cluster.scratch());
+  await eventually("it is up", () => isUp(proxy, cluster), 1);
+  const handshakeErrors = async () =>
+    /^apiserver_tls_handshake_errors_total (\d+)/m
+      .exec(await kubectl.output(["get", "--raw", "/metrics"]))?.[1] ?? "0";
+  const probes = async () =>
+    (await proxy.metrics()).get(
+      `api_server_proxy_upstream_probe_duration_seconds_count{upstream="${cluster.address}"}`,
+    )!;
+  const before = await handshakeErrors();
+  const probed = await probes();
+  await eventually("it is probed again", async () => await probes() >= probed + 2, true);
+  assertEquals(await handshakeErrors(), before);
+
+  const exec = ["exec", "-i", cluster.pod, "--", "cat"];
+  await using cat = kubectl.start(exec);
+  await cat.write("before\n");
+  await cat.stdout.find((line) => line === "before");
+  cluster.freeze();
+  await proxy.logged(({ msg }) => msg === "upstream is down");
+  assertEquals([await isUp(proxy, cluster), await upstreamCheck(proxy)], [0, 503]);
+  cluster.thaw();
+  await proxy.logged(({ msg }) => msg === "upstream is up again");
+  await cat.write("after\n");
+  await cat.stdout.find((line) => line === "after");
+  assert(proxy.log.every(({ end }) => end !== "upstream_down"));
+});
