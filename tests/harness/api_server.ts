@@ -55,6 +55,7 @@ export class TlsServer implements AsyncDisposable {
   handshakeErrors = 0;
   readonly #listener: Deno.TlsListener;
   readonly #served: Promise<void>;
+  #statusOnce: number | undefined;
 
   constructor(status = 200, { hostname = "127.0.0.1", port = 0 } = {}) {
     this.status = status;
@@ -66,6 +67,11 @@ export class TlsServer implements AsyncDisposable {
   get authority(): Authority {
     const { hostname, port } = this.#listener.addr as Deno.NetAddr;
     return { host: hostname, port };
+  }
+
+  /** Answers the next request, and that alone, with another status. */
+  answerOnce(status: number): void {
+    this.#statusOnce = status;
   }
 
   async #serve(): Promise<void> {
@@ -90,8 +96,9 @@ export class TlsServer implements AsyncDisposable {
       const buffer = new Uint8Array(4096);
       const count = await conn.read(buffer) ?? 0;
       this.requests.push(new TextDecoder().decode(buffer.subarray(0, count)));
-      const head =
-        `HTTP/1.1 ${this.status} Whatever\r\nContent-Length: 2\r\nConnection: close\r\n\r\n`;
+      const status = this.#statusOnce ?? this.status;
+      this.#statusOnce = undefined;
+      const head = `HTTP/1.1 ${status} Whatever\r\nContent-Length: 2\r\nConnection: close\r\n\r\n`;
       await conn.write(new TextEncoder().encode(`${head}ok`));
       await conn.closeWrite();
     } catch {

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertStringIncludes } from "@std/assert";
 import { type Authority, formatAuthority } from "../../lib/protocol/authority.ts";
 import { isDown, isProxy, isUp, Prober, type ProberOptions } from "../../lib/proxy/probe.ts";
 import { CA, OTHER_CA, TlsServer } from "../harness/api_server.ts";
@@ -81,7 +81,8 @@ for (const status of [500, 503, 302, 404, 429]) {
     await using server = new TlsServer(status);
     using probing = new Probing([server.authority]);
     assertEquals(await probing.whyDown(), `GET /readyz answers ${status}`);
-    assertEquals(server.requests.length, 2);
+    // Two looks, and whichever came before this test went on.
+    assertGreaterOrEqual(server.requests.length, 2);
     assertEquals(probing.lines.map(({ level, msg }) => [level, msg]), [
       ["warn", "upstream probe failed"],
       ["error", "upstream is down"],
@@ -105,16 +106,15 @@ test("an upstream that is down is reported once, and once that it is up again", 
 
 test("one failure alone does not make an upstream down", async () => {
   await using server = new TlsServer();
+  server.answerOnce(500);
   using probing = new Probing([server.authority]);
   await probing.until(isUp);
-  const failure = () => probing.lines.filter(({ msg }) => msg === "upstream probe failed").length;
-  server.status = 500;
-  await eventually("a probe has failed", failure, 1);
-  server.status = 200;
-  const looks = probing.looks.length;
-  await eventually("it was looked at again", () => probing.looks.length > looks + 2, true);
-  // If the machine was slow it may have failed twice: then it is up again.
-  assertEquals(isUp(probing.states, 0), true);
+  server.answerOnce(500);
+  await eventually("it was looked at again", () => server.requests.length >= 6, true);
+  assertEquals(probing.lines.map(({ level, msg }) => [level, msg]), [
+    ["warn", "upstream probe failed"],
+    ["warn", "upstream probe failed"],
+  ]);
 });
 
 const REASONS: readonly [name: string, (peer: Peer) => Promise<void>, reason: string][] = [
