@@ -16,7 +16,7 @@ function upstreams(options: Partial<UpstreamsOptions>): Upstreams {
     isSelf: () => false,
     log: () => {},
     metrics: new Metrics(
-      new MetricsLayout({ upstream: (options.authorities ?? []).map(formatAuthority) }),
+      new MetricsLayout({ upstream: (options.authorities ?? []).map(formatAuthority), peer: [] }),
     ),
     states: new Int32Array(options.authorities?.length ?? 0),
     ...options,
