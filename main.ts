@@ -20,9 +20,9 @@ import { usage } from "./lib/config/usage.ts";
 
 /** What begins an orderly end; the second one ends the process at once. */
 const END_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** How long the end waits for somebody to take the last log lines. */
+/** How long the end waits for the last log lines to be read. */
 const FLUSH_MS = 1_000;
-/** The process is gone this long after its deadline, whatever a connection or the runtime does. */
+/** The process ends this long after its deadline, even if a connection or the runtime hangs. */
 const LATE_MS = 1_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -75,7 +75,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     case "mistakes":
       for (const problem of invocation.problems) console.error(problem);
-      console.error("api-server-proxy --help tells all flags");
+      console.error("see api-server-proxy --help for all flags");
       return EXIT_USAGE;
     case "check": {
       const { check } = await import("./lib/commands/check.ts");
@@ -121,12 +121,12 @@ async function run(config: Config): Promise<number> {
     if (!(error instanceof ListenError)) console.error((error as Error).message);
     exitCode = EXIT_FAILURE;
   }
-  // Nobody may be reading the log any more: that must not keep the process.
+  // A log that is no longer read must not keep the process.
   await Promise.race([sink.flush(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
   return exitCode;
 }
 
-/** Ends the process then, whatever still holds it. */
+/** Ends the process after that time, even if something still holds it. */
 function exitAfter(ms: number, code: number): void {
   setTimeout(() => Deno.exit(code), Math.min(ms, MAX_TIMER_MS));
 }

@@ -27,5 +27,5 @@ export interface Io {
   readonly printError: (line: string) => void;
 }
 
-/** Runs a command with the arguments behind its name and gives the exit code. */
+/** Runs a command with the arguments after its name and returns the exit code. */
 export type Command = (args: readonly string[], io: Io) => number | Promise<number>;

@@ -1,7 +1,7 @@
-/** Hosts with a port in one normal form, so that two spellings of one place compare equal. */
+/** Hosts with a port in one normal form, so that two spellings of one host compare equal. */
 import { formatAddress, normalAddress } from "./address.ts";
 
-/** A place to connect to (RFC 9112 §3.2.3, authority-form), normalised. */
+/** A host and port to connect to (RFC 9112 §3.2.3, authority-form), normalised. */
 export interface Authority {
   /** Lower case, no trailing dot; an IPv6 address without brackets. */
   readonly host: string;

@@ -208,7 +208,7 @@ function consistsOf(table: Uint8Array, bytes: Uint8Array, start: number, end: nu
   return true;
 }
 
-/** Whether the token there is that name, in lower case, whatever its own case. */
+/** Whether the token there is that lower-case name, in any case. */
 function isName(name: string, bytes: Uint8Array, start: number, end: number): boolean {
   if (end - start !== name.length) return false;
   for (let i = 0; i < name.length; i++) {

@@ -34,7 +34,7 @@ export class Admission {
     return this.#own[TOTAL]!;
   }
 
-  /** Whether nobody more can be let in, whatever the source. */
+  /** Whether no more clients fit, from any source. */
   get isFull(): boolean {
     return this.#count(TOTAL) >= this.#maxTotal;
   }
@@ -52,7 +52,7 @@ export class Admission {
    * @param source Its {@linkcode sourceKey}; `undefined` while it is not known whom it counts for.
    */
   enter(source: bigint | undefined): Refusal | undefined {
-    // Counted first and looked at then: two workers at once cannot both take the last place.
+    // It counts first and compares then: two workers cannot both take the last slot.
     Atomics.add(this.#own, TOTAL, 1);
     const refusal = this.#count(TOTAL) > this.#maxTotal
       ? new Refusal("too_many_connections")

@@ -7,11 +7,11 @@ const SIZES_BYTES = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB];
 const MAX_WAITING_BYTES = 16 * KIB;
 /** A read of less than this part of a waiting buffer takes a smaller one; messages come in pieces. */
 const LEAST_USE = 1 / 16;
-/** Buffers that nobody uses just now, by size: to make a large one costs as much as to fill it. */
+/** Spare buffers by size: making a large one costs as much as filling it. */
 const spares = new Map(SIZES_BYTES.map((size) => [size, [] as Uint8Array<ArrayBuffer>[]]));
 /** For each size. */
 const MAX_SPARE_BYTES = 4 * 1024 * KIB;
-/** The most that all buffers take that are larger than those that wait, spare ones included. */
+/** The most that all large buffers take together, spare ones included. */
 const MAX_LARGE_BYTES = 32 * 1024 * KIB;
 let maxLargeBytes = MAX_LARGE_BYTES;
 let largeBytes = 0;
@@ -27,8 +27,9 @@ export function firstBuffer(): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * What to read with after a read of so many bytes. A full buffer says that more is waiting: a larger
- * one, up to 256 KiB. Else one to wait with, in which the next message has room if it is like this.
+ * The buffer for the next read, after a read of this many bytes. After a full buffer more is
+ * waiting: a larger one, up to 256 KiB. Otherwise one to wait with, which has room for a message
+ * of the same size.
  */
 export function bufferAfter(
   buffer: Uint8Array<ArrayBuffer>,
@@ -47,7 +48,7 @@ export function bufferAfter(
   return takeBuffer(wantedBytes);
 }
 
-/** Keeps a buffer for whoever needs one next. No read may be under way with it. */
+/** Keeps a buffer for the next user. No read may be under way with it. */
 export function giveBack(buffer: Uint8Array<ArrayBuffer>): void {
   const { length } = buffer;
   const same = spares.get(length);

@@ -1,4 +1,4 @@
-/** The connections of a worker, each in the list of the stage that it has come to. */
+/** The connections of a worker, each in the list of its stage. */
 import type { Connection } from "./connection.ts";
 import { LinkedList } from "./linked_list.ts";
 
@@ -20,7 +20,7 @@ export class ConnectionLists {
     return this.admittedCount === 0 && this.lingering.size === 0;
   }
 
-  /** All of them; the one that has just come out may end, or move on, meanwhile. */
+  /** All of them; the one just yielded may end or move to another list. */
   *[Symbol.iterator](): Generator<Connection> {
     // A list that items move to comes before those that they leave.
     yield* this.lingering;

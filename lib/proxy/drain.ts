@@ -1,12 +1,12 @@
-/** The orderly end of a proxy's connections: which ones close when, and what has become of them. */
+/** The orderly end of a proxy's connections: which ones close when, and how each ended. */
 import type { ConnectionLists } from "./connection_lists.ts";
 
 /** Quiet tunnels are closed over this part of the drain timeout, busy ones over the rest. */
 const QUIET_PART = 0.8;
-/** How long refused clients may still read when nobody else is left. */
+/** How long refused clients may still read once all others have gone. */
 const LAST_LINGER_MS = 1_000;
 
-/** What has become of the clients when it ended. */
+/** How the clients' connections ended. */
 export interface Drained {
   readonly durationMs: number;
   /** Those that were being served when it began. */
@@ -15,7 +15,7 @@ export interface Drained {
   readonly cut: number;
 }
 
-/** A drain under way, from its making on. */
+/** A drain; it begins when it is constructed. */
 export class Drain {
   readonly #connections: ConnectionLists;
   readonly #timeoutMs: number;
@@ -26,14 +26,14 @@ export class Drain {
   /** Those that were left when the time for quiet moments was over. */
   #busyAtStart: number | undefined;
 
-  /** @param timeoutMs How long live tunnels may go on; 0 is no limit. */
+  /** @param timeoutMs How long live tunnels may continue; 0 is no limit. */
   constructor(connections: ConnectionLists, timeoutMs: number) {
     this.#connections = connections;
     this.#timeoutMs = timeoutMs;
     this.#atStart = this.#connections.admittedCount;
   }
 
-  /** What has become of the clients so far. */
+  /** How the connections have ended so far. */
   get result(): Drained {
     return {
       durationMs: Math.round(performance.now() - this.#sinceMs),
@@ -43,10 +43,10 @@ export class Drain {
     };
   }
 
-  /** Closes tunnels one after the other, and all that is left at the deadline. To be called often. */
+  /** Closes tunnels one after the other, and the rest at the deadline. Call it often. */
   tick(nowMs: number): void {
     const elapsedMs = nowMs - this.#sinceMs;
-    // A client that is refused now and keeps the socket open must not keep the process.
+    // A refused client that keeps its socket open must not keep the process.
     if (this.#connections.admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) {
       return this.cutAll("drain");
     }
@@ -76,7 +76,7 @@ export class Drain {
     }
   }
 
-  /** Cuts those that never come to a quiet moment, the oldest first, so that they do not end together. */
+  /** Cuts tunnels without a quiet moment, the oldest first, spread over the time left. */
   #cutBusy(timeGone: number): void {
     const busy = [...this.#connections.served].filter(({ isLive }) => isLive);
     this.#busyAtStart ??= busy.length;

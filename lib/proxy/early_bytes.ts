@@ -58,7 +58,7 @@ export class EarlyBytes {
     }
   }
 
-  /** Gives the tunnel what is its own: the bytes after the head, the read under way, the buffer. */
+  /** Hands over to the tunnel: the bytes after the head, the read under way, the buffer. */
   handOver(
     headBytes: number,
   ): { received: Uint8Array; next: ReadUnderWay | undefined; buffer: Uint8Array<ArrayBuffer> } {

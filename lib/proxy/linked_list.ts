@@ -39,12 +39,12 @@ export class LinkedList<T extends Linked<T>> {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    // One that is gone must not keep its neighbours in memory.
+    // A removed item must not keep its neighbours in memory.
     item.list = item.previous = item.next = undefined;
     this.#size--;
   }
 
-  /** From the first to the last; the item that has just come out may leave meanwhile. */
+  /** From the first to the last; the item just yielded may be removed. */
   *[Symbol.iterator](): Generator<T> {
     for (let item = this.#first; item !== undefined;) {
       const { next } = item;

@@ -1,4 +1,4 @@
-/** How long the event loop lets what is ready wait. */
+/** How long the event loop keeps ready work waiting. */
 
 /** How often it is measured, and for how long the worst of it is reported. */
 const INTERVAL_MS = 1_000, WINDOW = 15;

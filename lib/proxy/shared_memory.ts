@@ -1,4 +1,4 @@
-/** Memory that every worker of a proxy sees: what is counted over all of them. */
+/** Memory that all workers of a proxy share: what is counted over all of them. */
 import { type Config, peerNames } from "../config/config.ts";
 import { formatAuthority } from "../protocol/authority.ts";
 import { allocateSources, forgetHolder, type SharedSources } from "./source_table.ts";
@@ -60,7 +60,7 @@ export function layoutFor(
   });
 }
 
-/** Forgets what a worker that is gone was doing; what it had done counts on. */
+/** Resets the gauges of a worker that has ended; its counters stay. */
 export function forgetWorker(shared: SharedMemory, layout: MetricsLayout, worker: number): void {
   shared.served[worker]!.fill(0);
   forgetHolder(shared.sources, worker);

@@ -1,7 +1,7 @@
-/** What several files do with sockets: write all bytes, tell a reset from an error, listen everywhere. */
+/** Helpers for sockets: write all bytes, recognise a reset, listen on every address. */
 import { normalAddress } from "../protocol/address.ts";
 
-/** Writes all bytes, calling `onBytes` for each part that has gone out. */
+/** Writes all bytes, calling `onBytes` for each part that was written. */
 export async function writeAll(
   to: Deno.TcpConn,
   bytes: Uint8Array,
@@ -14,7 +14,7 @@ export async function writeAll(
   }
 }
 
-/** Whether an error of a socket says that the peer is gone. */
+/** Whether a socket's error means that the peer is gone. */
 export function isReset(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.BrokenPipe ||

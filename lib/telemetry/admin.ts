@@ -1,10 +1,10 @@
 /** Health, metrics and live tunnels over HTTP, for kubelets, scrapers and people. */
 import { type HttpRequest, type HttpResponse, HttpServer, plain } from "./http_server.ts";
 
-/** Something that can be in order or not. */
+/** One health check. */
 export interface Check {
   readonly name: string;
-  /** Why it is not in order, or `undefined`. */
+  /** Why it fails; `undefined` if it passes. */
   readonly failure: () => string | undefined;
   /** Reported by name and under `?verbose`, but readiness does not depend on it. */
   readonly informative?: true;

@@ -1,5 +1,5 @@
 /**
- * A small HTTP/1.1 server for health and metrics that nobody can make large: one request a
+ * A small HTTP/1.1 server for health and metrics that no client can make large: one request per
  * connection, and limits for everything. `Deno.serve` has none of them, speaks HTTP/2 unasked,
  * listens where `DENO_SERVE_ADDRESS` says, and prints to standard error.
  */
@@ -66,7 +66,7 @@ export class HttpServer {
     this.#accepting = listeners.map((listener) => this.#accept(listener));
   }
 
-  /** Ends it at once, whatever clients are doing. */
+  /** Closes it and all its connections at once. */
   async close(): Promise<void> {
     this.#stop.abort();
     for (const listener of this.#listeners) listener.close();
@@ -138,7 +138,7 @@ export class HttpServer {
   }
 }
 
-/** An answer in plain text that nobody keeps. */
+/** An answer in plain text that no cache may store. */
 export function plain(
   status: number,
   body: string,

@@ -6,7 +6,7 @@ export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 /** How important a line is. */
 export type LogLevel = typeof LOG_LEVELS[number];
 
-/** What is known beside the message; `undefined` values are left out. */
+/** What a line has besides its message; `undefined` values are left out. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Writes lines of at least the level that it was made with. Fields that cost something come as a function. */
@@ -17,7 +17,7 @@ export function createLog(
   { level: least, format, color = false, write }: {
     level: LogLevel;
     format: "json" | "text";
-    /** Whether text may be coloured: whoever reads it is at a terminal and has not said no. */
+    /** Whether text may be coloured: it goes to a terminal, and `NO_COLOR` is not set. */
     color?: boolean | undefined;
     write: (line: string) => void;
   },
@@ -59,7 +59,7 @@ function jsonLine(time: string, level: LogLevel, msg: string, fields: LogFields)
   return rest === "}" ? `${head}}\n` : `${head},${rest}\n`;
 }
 
-/** The day is left out: text is for who is looking on. Most messages fit into the column. */
+/** The day is left out: text is for watching live. Most messages fit into the column. */
 const MSG_COLUMNS = 13;
 const PLAIN = (text: string) => text;
 const sgr = (code: number) => (text: string) => `\x1b[${code}m${text}\x1b[0m`;
@@ -101,7 +101,7 @@ function plain(value: unknown): string {
 export interface LogSink {
   /** @param lines Whole ones, one or several. */
   write(lines: string): void;
-  /** Resolves once everything written so far has gone out. */
+  /** Resolves once everything written so far has been sent. */
   flush(): Promise<void>;
 }
 
@@ -113,7 +113,7 @@ const BATCH_MS = 50;
 
 /**
  * Sends lines on in batches, each of whole lines. It never makes a connection wait:
- * when nobody reads them, lines are dropped, and counted in a line of their own.
+ * if they are not read, lines are dropped, and counted in a line of their own.
  */
 export function createSink(send: (lines: string) => Promise<void>): LogSink {
   let backlog = "";
@@ -128,7 +128,7 @@ export function createSink(send: (lines: string) => Promise<void>): LogSink {
         batch += jsonLine(isoTime(), "warn", "log lines dropped", { droppedLines });
         droppedLines = 0;
       }
-      // That nobody can read the log must not stop the proxy.
+      // A log that cannot be read must not stop the proxy.
       await send(batch).catch(() => droppedLines += countLines(batch));
     }
     sending = undefined;
@@ -154,7 +154,7 @@ const FIRST_PIPE_PAUSE_MS = 1, LAST_PIPE_PAUSE_MS = 100;
 /**
  * Writes to standard error, all of it: a pipe that is full and does not block is waited for.
  *
- * @throws When nobody can read it any more.
+ * @throws When its reader is gone.
  */
 export async function writeStderr(lines: string): Promise<void> {
   const bytes = new TextEncoder().encode(lines);

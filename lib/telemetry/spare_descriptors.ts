@@ -10,23 +10,23 @@ export class SpareDescriptors {
     this.refill();
   }
 
-  /** Whether some are missing: no descriptor is left for what is not urgent. */
+  /** Whether some are missing: no descriptor is left for work that can wait. */
   get isShort(): boolean {
     return this.#spares.length < this.#count;
   }
 
-  /** Gives one up for what is urgent. @returns Whether there was one. */
+  /** Frees one for urgent work. @returns Whether there was one. */
   release(): boolean {
     const spare = this.#spares.pop();
     spare?.close();
     return spare !== undefined;
   }
 
-  /** Takes back what has become free. */
+  /** Takes descriptors back that have become free. */
   refill(): void {
     try {
       while (this.isShort) {
-        // A socket that nobody sends to: it takes a descriptor, no permission and hardly any memory.
+        // An unused socket: it takes a descriptor, no permission and hardly any memory.
         const address = { hostname: "127.0.0.1", port: 0, transport: "udp" } as const;
         this.#spares.push(Deno.listenDatagram(address));
       }

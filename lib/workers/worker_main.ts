@@ -26,7 +26,7 @@ export type FromWorker =
   /** That worker is to make room for a client of this one. */
   | { readonly kind: "roomWanted"; readonly worker: number }
   | { readonly kind: "tunnels"; readonly tunnels: readonly TunnelInfo[] }
-  /** The last message: all connections are gone. */
+  /** The last message: all connections have closed. */
   | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
 
 const send = (message: FromWorker) => self.postMessage(message);
@@ -46,7 +46,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   else proxy?.cut();
 };
 
-// What nobody has caught ends this worker, but in order: its tunnels are logged.
+// An uncaught error ends this worker, but its tunnels are logged first.
 function fail(event: Event, error: unknown): void {
   event.preventDefault();
   if (proxy === undefined) throw error;

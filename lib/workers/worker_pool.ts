@@ -34,12 +34,12 @@ export interface WorkerPoolOptions {
 export class WorkerPool {
   /** Where all of them listen. */
   readonly address: Deno.NetAddr;
-  /** Resolves once they have been shut down and the last connection is gone. */
+  /** Resolves once they have been shut down and the last connection has closed. */
   readonly finished: Promise<Drained>;
   readonly #options: WorkerPoolOptions;
   readonly #live = new Map<Worker, number>();
   readonly #finish = Promise.withResolvers<void>();
-  /** Of each worker that has ended in order. */
+  /** Of each worker that has ended without an error. */
   readonly #drained: Drained[] = [];
   readonly #shutdown = new AbortController();
   readonly #gone = new AbortController();
@@ -63,7 +63,7 @@ export class WorkerPool {
   static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
     setEventInterval();
     const { config, shared } = options;
-    // Workers share a port with whatever else shares it: nobody else may listen there.
+    // Workers listen with SO_REUSEPORT: make sure that no other process shares the port.
     if (shared.metrics.length > 1 && config.port !== 0) {
       for (const listener of listenOn(config)) listener.close();
     }
@@ -78,7 +78,7 @@ export class WorkerPool {
     return pool;
   }
 
-  /** Whether they have been told to end. */
+  /** Whether their end has begun. */
   get isShuttingDown(): boolean {
     return this.#shutdown.signal.aborted;
   }
@@ -96,7 +96,7 @@ export class WorkerPool {
       .reduce((sum, count) => sum + count, 0);
   }
 
-  /** The live tunnels of all workers but those that do not answer within half a second. */
+  /** The live tunnels of all workers that answer within half a second. */
   async listTunnels(): Promise<TunnelInfo[]> {
     const answers = [...this.#live.keys()].map((worker) => this.#tunnelsOf(worker));
     return (await Promise.all(answers)).flat();
@@ -118,7 +118,7 @@ export class WorkerPool {
     });
   }
 
-  /** Each worker goes on for the shutdown delay and drains then. */
+  /** Each worker serves for the shutdown delay, then drains. */
   shutDown(): void {
     this.#end("shutDown");
     const { shutdownDelayMs, drainTimeoutMs } = this.#options.config;
@@ -136,7 +136,7 @@ export class WorkerPool {
     for (const worker of this.#live.keys()) worker.postMessage({ kind } satisfies ToWorker);
   }
 
-  /** Ends those that have not ended by then. What they were serving cannot be logged. */
+  /** Terminates those that have not ended by then. Their tunnels cannot be logged. */
   async #terminateAfter(ms: number): Promise<void> {
     await delay(Math.min(ms, MAX_TIMER_MS), this.#gone.signal);
     for (const [worker, index] of this.#live) {
@@ -150,7 +150,7 @@ export class WorkerPool {
   async #launch(index: number): Promise<void> {
     const { worker } = await launch(this.#options, index);
     this.#adopt(worker, index);
-    // It may have come up while the others were told to end.
+    // It may have started while the others were being shut down.
     if (this.isShuttingDown) worker.postMessage({ kind: "cut" } satisfies ToWorker);
   }
 
@@ -247,7 +247,7 @@ async function launch(
 /**
  * Has the runtime of each worker look for new readiness at every turn, not at every 61st: a new
  * connection would wait for up to a second beside bulk transfers. Deno reads the variable when it
- * makes a runtime; a value that is given stays.
+ * makes a runtime; a value set by the user stays.
  */
 function setEventInterval(): void {
   const name = "DENO_TOKIO_EVENT_INTERVAL";
