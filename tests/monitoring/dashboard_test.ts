@@ -23,7 +23,8 @@ const EXPRESSIONS = dashboard.panels
 /** What samples there are of a server that has served, with their labels. */
 async function samplesOfServer(): Promise<string> {
   using upstream = new TestUpstream();
-  const flags = [`--upstream=127.0.0.1:${upstream.authority.port}`];
+  const to = `--upstream=127.0.0.1:${upstream.authority.port}`;
+  const flags = [to, "--allow-from=cl01=127.0.0.0/8"];
   await using test = await TestServer.start(flags);
   return (await test.get("/metrics")).body;
 }
@@ -52,7 +53,7 @@ for (const [what, text] of Object.entries({ dashboard: EXPRESSIONS.join("\n"), a
   test(`${what}: every label value of ours is one that /metrics has`, async () => {
     const report = await samplesOfServer();
     for (const [metric, label, value] of matchers(text)) {
-      if (label === "job" || label === "instance") continue;
+      if (["cluster", "namespace", "job", "instance"].includes(label)) continue;
       const sample = new RegExp(`^${metric}\\{.*${label}="${value}"`, "m");
       assert(sample.test(report), `${what} asks for ${metric}{${label}="${value}"}`);
     }
@@ -87,6 +88,27 @@ test("promtool finds nothing wrong with the alerts", async () => {
   const rules = inRoot("deploy/helm/api-server-proxy/monitoring/alerts.yaml");
   await output([PROMTOOL!, "check", "rules", "--lint=all", "--lint-fatal", rules]);
 }, { skip });
+
+test("each alert has its runbook in docs/operate.md, and each runbook an alert", () => {
+  const operate = "https://github.com/liqotech/api-server-proxy/blob/main/docs/operate.md";
+  const runbooks = ALERTS.split("- alert: ").slice(1).map((rule) => {
+    const name = rule.split("\n", 1)[0]!;
+    assertStringIncludes(rule, `\n          runbook_url: ${operate}#${name.toLowerCase()}\n`);
+    return name;
+  });
+  const section = readSource("docs/operate.md").split(/^## /m)
+    .find((section) => section.startsWith("Alerts\n"))!;
+  const headings = [...section.matchAll(/^### (.+)$/gm)].map(([, heading]) => heading);
+  assertEquals(headings, runbooks);
+});
+
+test("each alert is seen to fire, and not to fire", () => {
+  const cases = readSource("tests/monitoring/alerts_test.yaml");
+  for (const [, name] of ALERTS.matchAll(/- alert: (\w+)/g)) {
+    assertStringIncludes(cases, `alertname: ${name}\n        exp_alerts:\n          - `);
+    assertStringIncludes(cases, `alertname: ${name} }`);
+  }
+});
 
 test("alerts fire when they should, and not else", async () => {
   await output([PROMTOOL!, "test", "rules", inRoot("tests/monitoring/alerts_test.yaml")]);
