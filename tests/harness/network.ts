@@ -60,7 +60,7 @@ export function testInNetwork(
   if (Deno.env.get(INSIDE) !== undefined) return test(name, fn);
   test(name, async () => {
     const only = `/^${name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}$/`;
-    const deno = [Deno.execPath(), "test", "--quiet", "--no-check", "--no-prompt", "-P"];
+    const deno = [Deno.execPath(), "test", "--no-check", "--no-prompt", "-P"];
     const command = [...inside(network), ...deno, `--filter=${only}`, new URL(file).pathname];
     const { code, stdout, stderr } = await run(command, {
       cwd: inRoot(""),
@@ -69,5 +69,8 @@ export function testInNetwork(
     });
     // None at all has passed, too, if the filter lets none through.
     if (code !== 0 || !/^ok \| 1 passed/m.test(stdout)) throw new Error(`${stdout}${stderr}`);
+    // Figures that the test has printed.
+    const [, printed] = /^-+ output -+\n([^]*?)^-+ output end -+$/m.exec(stdout) ?? [];
+    if (printed !== undefined) console.log(printed.trimEnd());
   }, { skip: reason });
 }
