@@ -189,9 +189,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       }
       this.#context.log("debug", "dialling", () => this.#logFields());
       this.#dial = this.#context.upstreams.dial(request.authority);
-      const upstream = await this.#dial.connected;
-      if (this.#phase === "dial") this.#startTunnel(upstream, request.headBytes);
-      else upstream.conn.close();
+      const dialled = await this.#dial.connected;
+      if (this.#phase === "dial") this.#startTunnel(dialled, request.headBytes);
+      else dialled.conn.close();
     } catch (error) {
       if (this.#phase === "head" || this.#phase === "dial") await this.#end(error);
     }
@@ -328,9 +328,15 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     const { metrics } = this.#context;
     this.#dial = undefined;
     this.#upstream = candidate;
-    this.#local = formatAddress(conn.localAddr as Deno.NetAddr);
     this.#connectMs = performance.now() - this.#phaseSinceMs;
-    this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
+    try {
+      this.#local = formatAddress(conn.localAddr as Deno.NetAddr);
+      this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
+    } catch (error) {
+      // One of the two has been reset just now.
+      conn.close();
+      throw isReset(error) ? new Refusal("upstream_refused") : error;
+    }
     this.#enter("tunnel");
     metrics.add("requests_total", 1, "200");
     metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
