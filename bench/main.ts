@@ -17,6 +17,7 @@ import {
 } from "./report.ts";
 import { type AtRest, measureAtRest } from "./rest.ts";
 import { measureUsers } from "./users.ts";
+import { shuffled } from "./statistics.ts";
 import { type Workload, WORKLOADS } from "./workloads.ts";
 
 const IDLE_TUNNELS = 3_000;
@@ -127,9 +128,8 @@ async function measureLoaded(
   for (let round = 0; round < rounds; round++) {
     note(`round ${round + 1} of ${rounds}`);
     for (const workload of workloads) {
-      // Each is first, and behind each other one, in its turn.
-      for (let i = 0; i < running.length; i++) {
-        const proxy = running[(i + round) % running.length]!;
+      // What one leaves behind costs the next one: it is another one each time.
+      for (const proxy of shuffled(running)) {
         const values = await workload.measure(load, proxy, seconds * (workload.factor ?? 1));
         rows.get(workload)!.forEach((row, at) => add(row, proxy.name, values[at]));
       }

@@ -23,3 +23,10 @@ export function spread(values: readonly number[]): Spread {
 export function ratios(values: readonly number[], base: readonly number[]): Spread {
   return spread(values.map((value, round) => value / base[round]!));
 }
+
+/** The same values in an order by chance. */
+export function shuffled<T>(values: readonly T[]): T[] {
+  return values.map((value) => ({ value, place: Math.random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ value }) => value);
+}

@@ -3,6 +3,7 @@ import { Cluster, SERVER } from "../tests/e2e/cluster.ts";
 import { Kubectl } from "../tests/e2e/environment.ts";
 import type { Contender } from "./contenders.ts";
 import type { Row } from "./report.ts";
+import { shuffled } from "./statistics.ts";
 
 const OBJECTS = 300;
 const PARALLEL = 30;
@@ -13,15 +14,15 @@ const LARGE_OBJECTS = 20, LARGE_BYTES = 900_000;
 /** One thing that people do. */
 interface Task {
   readonly title: string;
-  /** @param round Differs each time, so that there is something to change. */
-  run(kubectl: Kubectl, round: number): Promise<unknown>;
+  /** @param run Differs each time, so that there is something to change. */
+  run(kubectl: Kubectl, run: number): Promise<unknown>;
 }
 
 const TASKS: readonly Task[] = [
   {
     title: `kubectl apply of ${OBJECTS} objects`,
-    run: (kubectl, round) =>
-      kubectl.output(["apply", "--filename=-"], { stdin: smallObjects(String(round)) }),
+    run: (kubectl, run) =>
+      kubectl.output(["apply", "--filename=-"], { stdin: smallObjects(String(run)) }),
   },
   {
     title: `kubectl get, ${PARALLEL} at once`,
@@ -67,14 +68,14 @@ export async function measureUsers(
     ...{ title, better: "lower", unit: "milliseconds" } as const,
     values: Object.fromEntries(running.map(({ name }): [string, number[]] => [name, []])),
   }));
+  let runs = 0;
   // The first round warms up: kubectl learns what the server has, proxies compile their code.
   for (let round = 0; round <= rounds; round++) {
     console.error(round === 0 ? "warming up" : `round ${round} of ${rounds}`);
     for (const [at, task] of TASKS.entries()) {
-      for (let i = 0; i < running.length; i++) {
-        const { name, kubectl } = running[(i + round) % running.length]!;
+      for (const { name, kubectl } of shuffled(running)) {
         const beganMs = performance.now();
-        await task.run(kubectl, round * running.length + i);
+        await task.run(kubectl, ++runs);
         if (round > 0) rows[at]!.values[name]!.push(performance.now() - beganMs);
       }
     }
