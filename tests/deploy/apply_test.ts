@@ -197,6 +197,17 @@ test("chart installs, its notes' command makes the IP, and it uninstalls", async
   await assertNoDiff(environment, manifest);
 
   await helm("uninstall", "proxy");
+  const notesFor = (values: string) =>
+    helm("install", "proxy", chart, "--dry-run=client", `--set=${values}`);
+  assert(!notes.includes("WARNING"), notes);
+  for (const values of ["service.type=NodePort", "hostNetwork=true"]) {
+    const guarded = `${values},credentials.existingSecret=peers`;
+    assertStringIncludes(await notesFor(values), "WARNING: whoever reaches a node");
+    assert(!(await notesFor(guarded)).includes("WARNING"), guarded);
+  }
+  const words = "Liqo's IP resource takes IPv4 alone, and the Service has no such address";
+  assertStringIncludes(await notesFor("service.ipFamilies={IPv6}"), words);
+
   const kinds = "deployment,service,serviceaccount,networkpolicy,pdb,hpa,ips.ipam.liqo.io";
   const left = await kubectl.output(["get", kinds, "-nliqo", "-oname"]);
   assertEquals(left, "");
