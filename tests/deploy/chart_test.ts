@@ -513,5 +513,7 @@ test("chart and image have the version of deno.json", async () => {
   const [chart] = await parseYaml(readSource("deploy/helm/api-server-proxy/Chart.yaml"));
   assertEquals(chart.version, project.version);
   assertEquals(chart.appVersion, project.version);
+  const { image } = only(await render(), "Deployment").spec.template.spec.containers[0];
+  assertStringIncludes(chart.annotations["artifacthub.io/images"], `image: ${image}\n`);
   assertEquals(/^ARG VERSION=(.*)$/m.exec(readSource("Dockerfile"))?.[1], project.version);
 }, { skip });

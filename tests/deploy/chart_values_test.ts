@@ -103,6 +103,7 @@ const EFFECTS: Record<string, Effect> = {
   "config.adminHost": flag("admin-host", "0.0.0.0"),
   "config.upstreams": flag("upstream", ["a.b:1", "[fd00::1]:2"], undefined, "a.b:1,[fd00::1]:2"),
   "config.allowedHosts": flag("allowed-hosts", ["a.b:1"]),
+  "config.probe": flag("probe", "tcp", "readyz"),
   "config.allowFrom": flag("allow-from", ["10.0.0.0/8", "fd00::/8"]),
   "config.workers": flag("workers", "auto", "1"),
   "config.maxConnections": flag("max-connections", 1_000_000, "4096"),
@@ -118,17 +119,38 @@ const EFFECTS: Record<string, Effect> = {
   "config.logLevel": flag("log-level", "warn", "info"),
   "config.logFormat": flag("log-format", "text", "json"),
 
+  "upstreamCA.enabled": {
+    given: false,
+    at: `${CONTAINER}/env`,
+    is: undefined,
+    was: [{
+      name: "API_SERVER_PROXY_UPSTREAM_CA",
+      valueFrom: {
+        configMapKeyRef: { name: "kube-root-ca.crt", key: "ca.crt", optional: true },
+      },
+    }],
+  },
+  "upstreamCA.configMap": {
+    given: "their-ca",
+    at: `${CONTAINER}/env/0/valueFrom/configMapKeyRef/name`,
+    with: { config: { upstreams: ["10.0.0.1:6443"] } },
+  },
+  "upstreamCA.key": {
+    given: "root.pem",
+    at: `${CONTAINER}/env/0/valueFrom/configMapKeyRef/key`,
+    was: "ca.crt",
+  },
   "credentials.existingSecret": {
     given: "peers",
-    at: `${CONTAINER}/env`,
-    is: [{
+    at: `${CONTAINER}/env/1`,
+    is: {
       name: "API_SERVER_PROXY_CREDENTIALS",
       valueFrom: { secretKeyRef: { name: "peers", key: "credentials" } },
-    }],
+    },
   },
   "credentials.key": {
     given: "hashes",
-    at: `${CONTAINER}/env/0/valueFrom/secretKeyRef/key`,
+    at: `${CONTAINER}/env/1/valueFrom/secretKeyRef/key`,
     was: "credentials",
     with: { credentials: { existingSecret: "peers" } },
   },
@@ -150,7 +172,11 @@ const EFFECTS: Record<string, Effect> = {
     was: { memory: "256Mi" },
   },
   "deployment.annotations": { given: { a: "b" }, at: `${META}/annotations` },
-  "extraEnv": { given: [{ name: "OTEL_DENO", value: "true" }], at: `${CONTAINER}/env` },
+  "extraEnv": {
+    given: [{ name: "OTEL_DENO", value: "true" }],
+    is: { name: "OTEL_DENO", value: "true" },
+    at: `${CONTAINER}/env/1`,
+  },
   "serviceAccount.create": {
     ...{ given: false, at: `${POD}/spec/serviceAccountName`, is: "default" },
     was: "api-server-proxy",
@@ -384,7 +410,9 @@ test("chart can set every flag, and its defaults are those of the flags", async 
   const [bare, full] = await Promise.all([
     render(),
     render(
-      Object.entries(EFFECTS).filter(([path]) => /^(config|credentials)\./.test(path))
+      Object.entries(EFFECTS).filter(([path]) =>
+        /^(config|credentials|upstreamCA\.configMap)\b/.test(path)
+      )
         .reduce((values, [path, { given }]) => merge(values, nested(path, given)), {} as Values),
     ),
   ]);

@@ -108,8 +108,24 @@ Local
 {{- $places | toJson -}}
 {{- end -}}
 
-{{/* What the proxy takes from a Secret, and the variables of the operator. */}}
+{{/* The CA of the API servers, as a variable, from the ConfigMap of that name. */}}
+{{- define "api-server-proxy.upstreamCA" -}}
+{{- $root := index . 0 -}}
+- name: API_SERVER_PROXY_UPSTREAM_CA
+  valueFrom:
+    configMapKeyRef:
+      name: {{ index . 1 }}
+      key: {{ $root.Values.upstreamCA.key }}
+      optional: true
+{{ end -}}
+
+{{/* What the proxy takes from a ConfigMap and a Secret, and the variables of the operator. */}}
 {{- define "api-server-proxy.env" -}}
+{{- $own := .Values.config.upstreams | empty | ternary "kube-root-ca.crt" "" -}}
+{{- $configMap := .Values.upstreamCA.configMap | default $own -}}
+{{- if and .Values.upstreamCA.enabled $configMap -}}
+{{- include "api-server-proxy.upstreamCA" (list . $configMap) -}}
+{{- end -}}
 {{- with .Values.credentials.existingSecret -}}
 - name: API_SERVER_PROXY_CREDENTIALS
   valueFrom:

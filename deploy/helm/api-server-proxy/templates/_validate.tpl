@@ -59,7 +59,7 @@ at once, each with the value's name and what it takes.
 {{- end -}}
 
 {{- /* What other resources follow, a flag must not change behind their back. */ -}}
-{{- $valueOf := dict "port" "config.listeningPort" "admin-port" "config.adminPort" "upstream" "config.upstreams" "force-host" "config.upstreams" "allowed-hosts" "config.allowedHosts" "allow-from" "config.allowFrom" "credentials" "credentials.existingSecret" "shutdown-delay" "config.shutdownDelay" "drain-timeout" "config.drainTimeout" -}}
+{{- $valueOf := dict "port" "config.listeningPort" "admin-port" "config.adminPort" "upstream" "config.upstreams" "force-host" "config.upstreams" "allowed-hosts" "config.allowedHosts" "allow-from" "config.allowFrom" "credentials" "credentials.existingSecret" "upstream-ca" "upstreamCA" "shutdown-delay" "config.shutdownDelay" "drain-timeout" "config.drainTimeout" -}}
 {{- range $i, $arg := .Values.pod.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" $arg | trimPrefix "--" -}}
 {{- if not $flag -}}
