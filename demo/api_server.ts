@@ -107,7 +107,7 @@ const DOCUMENTS: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * Two namespaces that stay and a visitor that comes, is told to go, and goes.
+ * Two namespaces that stay and a visitor that comes and is deleted.
  * What there is follows from the version alone, and the version from the time.
  */
 class Namespaces {
@@ -163,7 +163,7 @@ function namespace(
 /**
  * A stream of events, one JSON document a line, that ends with the client or the server.
  *
- * @param resourceVersion The version that the client knows; without one it is told all.
+ * @param resourceVersion The version that the client knows; without one it gets everything.
  */
 function watch(
   namespaces: Namespaces,

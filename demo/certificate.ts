@@ -94,7 +94,7 @@ function serverExtensions(hosts: readonly string[]): Bytes {
   );
 }
 
-/** All of ours are critical: whoever does not know one must not trust the certificate. */
+/** All of ours are critical: software that does not know one must not trust the certificate. */
 function extension(id: Bytes, value: Bytes): Bytes {
   return sequence(id, TRUE, der(OCTET_STRING, value));
 }

@@ -12,17 +12,17 @@ import { createLog } from "./telemetry/log.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { WorkerPool } from "./workers/worker_pool.ts";
 
-/** Something that takes connections until it is told to end. */
+/** A running proxy. */
 export interface Server {
   /** Where it listens. */
   readonly address: Deno.NetAddr;
   /** Where the admin server listens, if there is one. */
   readonly adminAddress: Deno.NetAddr | undefined;
-  /** Whether it has been told to end. */
+  /** Whether its end has begun. */
   readonly isShuttingDown: boolean;
-  /** Resolves once it has been told to end and the last connection is gone. */
+  /** Resolves once its end has begun and the last connection has closed. */
   readonly finished: Promise<void>;
-  /** Ends in order: no new connections after the shutdown delay, then a drain. */
+  /** Starts an orderly end: no new connections after the shutdown delay, then a drain. */
   shutDown(signal?: string): void;
   /** Ends at once. */
   cut(): void;

@@ -1,4 +1,4 @@
-/** What a running proxy says of itself: its metrics, and the checks of its readiness. */
+/** What a running proxy reports: its metrics, and the checks of its readiness. */
 import type { Config } from "./config/config.ts";
 import { formatAuthority } from "./protocol/authority.ts";
 import type { TunnelInfo } from "./proxy/connection.ts";
@@ -8,10 +8,10 @@ import type { Check } from "./telemetry/admin.ts";
 import { Metrics, type MetricsLayout, reportMetrics } from "./telemetry/metrics.ts";
 import { processReadings } from "./telemetry/process_stats.ts";
 
-/** How often it is looked whether workers go on. */
+/** How often workers are checked for progress. */
 const WATCH_INTERVAL_MS = 250;
 
-/** What is asked of the pool of workers. */
+/** What the status needs from the pool of workers. */
 export interface Workers {
   readonly isShuttingDown: boolean;
   readonly restarts: number;
@@ -29,11 +29,11 @@ export interface StatusOptions {
   readonly metrics: Metrics;
 }
 
-/** How a proxy is doing. What workers count stands in shared memory: a blocked one holds up nothing. */
+/** The state of a proxy. Workers count in shared memory, so a blocked one does not delay a report. */
 export class Status {
   readonly #options: StatusOptions;
   readonly #lastTicks: Uint32Array;
-  /** When each worker was last seen going on. */
+  /** When each worker last made progress. */
   readonly #seenMs: number[];
   readonly #watch: ReturnType<typeof setInterval>;
   #watchedMs = performance.now();
@@ -64,7 +64,7 @@ export class Status {
         return this.#workers.isShuttingDown ? "the proxy is shutting down" : undefined;
       },
     };
-    // If every replica became unready for it, clients would get no answer instead of an honest 502.
+    // If every replica became unready, clients would get no answer at all instead of a 502.
     const upstream: Check = {
       name: "upstream",
       informative: true,
@@ -107,7 +107,7 @@ export class Status {
 
   #look(): void {
     const nowMs = performance.now();
-    // What has stood still here, too, says nothing of the workers.
+    // While this isolate stood still too, the workers cannot be judged.
     const ownLateMs = Math.max(0, nowMs - this.#watchedMs - WATCH_INTERVAL_MS);
     this.#watchedMs = nowMs;
     this.#options.shared.ticks.forEach((ticks, worker) => {
@@ -117,12 +117,12 @@ export class Status {
     });
   }
 
-  /** A worker that is blocked cannot report its lag: it is set here, until it sets it itself again. */
+  /** A blocked worker cannot report its lag: it is set here until the worker does so again. */
   #reportBlockedWorkers(): void {
     const { shared, layout } = this.#options;
     shared.metrics.forEach((cells, worker) => {
       const lateMs = this.#watchedMs - this.#seenMs[worker]! - MAX_TICK_INTERVAL_MS;
-      // Short ones are the worker's own to report, and exactly. One that is not there has no ticks.
+      // The worker itself reports short lags, exactly. A worker that has not started has no ticks.
       if (shared.ticks[worker] === 0 || lateMs < 2 * MAX_TICK_INTERVAL_MS) return;
       new Metrics(layout, cells).set("event_loop_lag_seconds", lateMs / 1_000);
     });

@@ -2,7 +2,7 @@
 import { credential, isPeerName, PEER_NAME_TAKES } from "../config/values.ts";
 import { EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 
-/** As many bits as the hash has: nobody finds it by trying. */
+/** As many bits as the hash has: too many to guess. */
 const SECRET_BYTES = 32;
 
 /** `credentials NAME`: prints a secret for that peer, and the value of `--credentials` for it. */

@@ -42,7 +42,7 @@ export function remapAddress(remappedIp: string, remappedExtCidr: string): strin
   if (network === undefined || network.address.includes(":") || prefixBits % 32 === 0) {
     throw new RangeError(
       `REMAPPED_EXT_CIDR "${remappedExtCidr}": takes an IPv4 network such as ` +
-        "10.81.0.0/16, a prefix from 1 to 31, no bit set behind it",
+        "10.81.0.0/16, a prefix from 1 to 31, no bit set after it",
     );
   }
   const hostPart = BigInt.asUintN(32 - prefixBits, addressNumber(ip));

@@ -115,10 +115,10 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   const upstreams = [...new Map(upstreamsGiven.map((one) => [formatAuthority(one), one])).values()];
   if (upstreams.length === 0 && allowedAuthorities.length === 0) {
     const inPod = ownApiServer(variable);
-    const places = [...upstreamNames, "allowed-hosts"] as const;
-    const nothingGiven = places.every((name) => texts(name).given.length === 0);
+    const destinations = [...upstreamNames, "allowed-hosts"] as const;
+    const nothingGiven = destinations.every((name) => texts(name).given.length === 0);
     if (nothingGiven && inPod !== undefined) upstreams.push(inPod);
-    // Without a place to go it would be an open proxy: told unless a wrong place has been.
+    // Without a destination it would be an open proxy. A wrong destination is reported already.
     else if (nothingGiven || problems.size === 0) problems.add(NO_UPSTREAM);
   }
   const allowFrom = values("allow-from"), credentials = values("credentials");
@@ -161,7 +161,7 @@ type FlagValue<N extends FlagName> = NonNullable<
 >;
 
 const NO_UPSTREAM = "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts " +
-  "HOST:PORT,… (the places that may be reached); not in a pod, where it is known";
+  "HOST:PORT,… (hosts that clients may reach); only in a pod is the API server known";
 
 /** The names that peers can have: a closed set, for the metrics. */
 export function peerNames(

@@ -26,7 +26,7 @@ export interface Flag<T = unknown> extends ValueKind<T> {
   readonly help: string;
   /** Comma separated, and the flag may repeat. */
   readonly list?: true;
-  /** What comes after its first colon is not printed: somebody may have given a secret. */
+  /** What follows its first colon is not printed: it may be a secret. */
   readonly isSecret?: true;
   /** An empty value counts as not given: Liqo's charts may render one. */
   readonly mayBeEmpty?: true;
@@ -65,8 +65,7 @@ export const FLAGS = {
     value: "readyz|tcp|off",
     fallback: "readyz",
     ...oneOf("readyz", "tcp", "off"),
-    help:
-      "how to check upstreams in the background: ask for /readyz over TLS, only connect, or not",
+    help: "how to check upstreams in the background: GET /readyz over TLS, connect only, or not",
   },
   "upstream-ca": {
     group: "Destinations",
@@ -74,7 +73,7 @@ export const FLAGS = {
     fallback: "",
     fallbackHelp: "probes accept any certificate",
     ...certificates,
-    help: "the CA of the API servers, checked by probes alone; the text itself, not a file",
+    help: "CA certificate of the API servers, for probes only; the text itself, not a file",
   },
   "allow-from": {
     group: "Clients",
@@ -83,7 +82,7 @@ export const FLAGS = {
     fallbackHelp: "all sources",
     list: true,
     ...sourceBlock,
-    help: "source addresses that may use the proxy; a name is the log's and the metrics' peer",
+    help: "source addresses that may use the proxy; log and metrics call the client by the name",
   },
   "credentials": {
     group: "Clients",
@@ -123,14 +122,14 @@ export const FLAGS = {
     value: "N|off",
     fallback: "8119",
     ...orWord(wholeNumber(0, 65_535), "off"),
-    help: "port for health checks and metrics (/livez, /readyz, /metrics); off disables them",
+    help: "port for /livez, /readyz, /metrics and /tunnels; off disables them",
   },
   "workers": {
     group: "Listening",
     value: "N|auto",
     fallback: "1",
     ...orWord(wholeNumber(1, 64), "auto"),
-    help: "event loops sharing the port, each on its own core; auto starts one per core",
+    help: "event loops sharing the port, each on its own core; auto starts one per core, 8 at most",
   },
   "max-connections": {
     group: "Limits",
@@ -144,7 +143,7 @@ export const FLAGS = {
     value: "N",
     fallback: "0",
     ...wholeNumber(0, 1_000_000),
-    help: "client connections at the same time from one peer, or one address where it has no name",
+    help: "client connections at the same time from one peer, or one address without a peer's name",
   },
   "header-timeout": {
     group: "Limits",

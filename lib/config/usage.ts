@@ -12,7 +12,7 @@ Usage:
   api-server-proxy tunnels [--output table|json] [URL]
       print the live tunnels of a running proxy (default: http://127.0.0.1:8119/tunnels)
   api-server-proxy diagnose [flags] [PROXY_URL [SERVER_URL]]
-      find the broken link between a client and an API server behind a proxy (--help: how)
+      find the broken link between a client and the API server beyond a proxy (see its --help)
 
   api-server-proxy credentials NAME
       print a new secret for a peer, and the value of --credentials for it

@@ -4,7 +4,7 @@ import { type Authority, parseAuthority } from "../protocol/authority.ts";
 import type { Credential } from "../protocol/credentials.ts";
 import type { SourceBlock } from "../protocol/policy.ts";
 
-/** A kind of value: how it is read, and what to tell who gives a wrong one. */
+/** A kind of value: how it is read, and the message for a wrong one. */
 export interface ValueKind<T> {
   /** Completes "takes …" in a message to the operator. */
   readonly takes: string;

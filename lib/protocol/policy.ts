@@ -1,4 +1,4 @@
-/** Who may use the proxy, and for which authority. */
+/** Which sources may use the proxy, and for which authorities. */
 import { addressNumber, type Cidr } from "./address.ts";
 import { type Authority, formatAuthority } from "./authority.ts";
 
@@ -32,7 +32,7 @@ export function createPolicy(
   };
 }
 
-/** The same for a name with and without a trailing dot: who may ask for one may ask for the other. */
+/** The same for a name with and without a trailing dot: allowing one allows the other. */
 function destination({ host, port }: Authority): string {
   return formatAuthority({ host, port });
 }

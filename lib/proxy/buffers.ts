@@ -16,7 +16,7 @@ const MAX_LARGE_BYTES = 32 * 1024 * KIB;
 let maxLargeBytes = MAX_LARGE_BYTES;
 let largeBytes = 0;
 
-/** Divides the memory for large buffers: this isolate is one of so many that read. */
+/** Divides the memory for large buffers: this isolate is one of that many that read. */
 export function shareLargeBuffers(isolates: number): void {
   maxLargeBytes = MAX_LARGE_BYTES / isolates;
 }

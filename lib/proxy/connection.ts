@@ -44,7 +44,7 @@ export interface ConnectionContext {
   readonly tunnelLimits: TunnelLimits;
   /** Called once a secret has proven whose client it is. @returns Why it is not to be served, if so. */
   readonly onPeer: (connection: Connection, peer: string) => Refusal | undefined;
-  /** Called each time that a connection has come to its next phase. */
+  /** Called each time a connection enters its next phase. */
   readonly onPhase: (connection: Connection) => void;
 }
 
@@ -60,7 +60,7 @@ export interface TunnelInfo {
   readonly local: string;
   /** When it came up, in ISO 8601. */
   readonly since: string;
-  /** How long no byte has gone through. */
+  /** Time since the last byte. */
   readonly idleMs: number;
   /** From client to upstream. */
   readonly bytesUp: number;
@@ -69,7 +69,7 @@ export interface TunnelInfo {
   readonly worker: number;
 }
 
-/** Where a connection stands. */
+/** The phases of a connection. */
 export type Phase = "head" | "dial" | "tunnel" | "refused" | "closed";
 
 /** What may follow what. Anything else is a bug, and shows where it is made. */
@@ -88,7 +88,7 @@ const LIMITS: Partial<Record<RefusalKind, string>> = {
   local_shortage: "local_shortage",
 };
 
-/** Ends a connection that gets no answer: the client has gone, or has sent nothing. */
+/** Ends a connection without an answer: the client has left, or has sent nothing. */
 class Unanswered extends Error {
   constructor(readonly how: TunnelEnd) {
     super();
@@ -96,15 +96,15 @@ class Unanswered extends Error {
 }
 
 const ESTABLISHED = new TextEncoder().encode("HTTP/1.1 200 Connection established\r\n\r\n");
-/** A tunnel is at a quiet moment when no byte has gone through for so long. */
+/** A tunnel is quiet when it has carried no byte for this long. */
 const QUIET_MS = 1_000;
-/** By how much the greatest age of tunnels differs, so that they do not end together. */
+/** How far the maximum age of tunnels varies, so that they do not end together. */
 const AGE_SPREAD = 0.1;
 /** How long a refused client may take to read the answer and close. */
 const LINGER_MS = 5_000;
 /** How long the answer to a wrong secret waits, so that guessing is slow. Its client holds no place then. */
 const PAUSE_MS = 1_000;
-/** What refused clients still send ends here, all in one place. */
+/** Everything that refused clients still send is read into this one buffer. */
 const DISCARD = new Uint8Array(16 * 1024);
 
 /** One client of the proxy. */
@@ -131,7 +131,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   #upstream: Candidate | undefined;
   #local = "";
   #connectMs = 0;
-  /** When the client's first byte had gone through the tunnel. */
+  /** When the client's first byte had passed through the tunnel. */
   #firstSentMs = 0;
   /** From then to the upstream's first byte. */
   #firstByteMs = 0;
@@ -162,17 +162,17 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     return this.#id;
   }
 
-  /** Where it stands. */
+  /** The current phase. */
   get phase(): Phase {
     return this.#phase;
   }
 
   /**
-   * Serves the client until it has a tunnel, which goes on by itself, or an answer, or is gone. The
-   * phase tells when its sockets are closed. Never rejects.
+   * Serves the client until it has a tunnel, which then runs by itself, or an answer, or has left.
+   * The phase shows when its sockets are closed. Never rejects.
    *
    * Others end a connection at any time ({@linkcode cut}, {@linkcode stopWaiting}, {@linkcode tick}):
-   * after each wait the phase says whether it is still to go on.
+   * so each step checks the phase after every wait.
    *
    * @param refusal Why the client is not to be served at all, if so.
    */
@@ -197,7 +197,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     }
   }
 
-  /** Ends what has taken too long. To be called often. */
+  /** Applies the timeouts. Call it often. */
   tick(nowMs: number): void {
     const { headerTimeoutMs } = this.#context;
     const phaseMs = nowMs - this.#phaseSinceMs;
@@ -235,7 +235,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     };
   }
 
-  /** Closes a tunnel through which nothing goes just now, and says whether it did. */
+  /** Closes the tunnel if it is quiet. @returns Whether it did. */
   closeIfQuiet(nowMs: number, end: "age" | "drain"): boolean {
     const isQuiet = this.#phase === "tunnel" && this.isLive &&
       this.#tunnel!.quietMs(nowMs) >= QUIET_MS;
@@ -243,7 +243,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     return isQuiet;
   }
 
-  /** Ends the wait for a request: refused if part of it is here, else just closed. */
+  /** Ends the wait for a request: refused if part of it has arrived, otherwise closed. */
   stopWaiting(refusal: Refusal): void {
     if (this.#phase === "head") {
       this.#stop(refusal, refusal.kind === "draining" ? "drain" : "idle");
@@ -256,7 +256,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     return this.#phase === "head" || this.#phase === "dial";
   }
 
-  /** Ends the connection at once, whatever its phase. */
+  /** Ends the connection at once, in any phase. */
   cut(end: "drain" | "error" | "upstream_down"): void {
     this.#lingers = false;
     this.#endPause?.();
@@ -265,7 +265,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     else if (this.#phase !== "closed") this.#stop(new Refusal("draining"), end);
   }
 
-  /** Ends what comes before the tunnel; a client that has sent nothing gets no answer. */
+  /** Ends a connection before its tunnel; a client that has sent nothing gets no answer. */
   #stop(refusal: Refusal, end: TunnelEnd["end"]): void {
     const reason = this.#early.isEmpty ? new Unanswered({ endedBy: "proxy", end }) : refusal;
     this.#dial?.stop(reason);
@@ -273,8 +273,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   }
 
   /**
-   * Reads the request head. With its last byte the connection is in its next phase: nobody finds it
-   * waiting for a request that is here.
+   * Reads the request head. The last byte moves the connection to its next phase, so it never counts
+   * as waiting once its request has arrived.
    *
    * @returns `undefined` when it was ended meanwhile.
    */
@@ -293,7 +293,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       const request = parser.parse(this.#early.received);
       if (request === undefined) continue;
       this.#authority = request.authority;
-      // Who may use the proxy at all comes first.
+      // Whether the client may use the proxy at all comes first.
       if (this.#context.credentials === undefined) this.#checkAuthority(request);
       this.#enter("dial");
       return request;
@@ -369,7 +369,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     log("info", "opened", this.#tunnelFields());
   }
 
-  /** What is known of a tunnel, at whatever time. */
+  /** Log fields of a tunnel, at any time. */
   #tunnelFields() {
     const { bytesUp, bytesDown } = this.#tunnel!;
     return {
@@ -394,7 +394,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#enter("closed");
   }
 
-  /** Ends what has come to no tunnel: answered, unless there is nobody to answer. Never rejects. */
+  /** Ends a connection without a tunnel, with an answer if the client is there. Never rejects. */
   async #end(reason: unknown): Promise<void> {
     if (reason instanceof Unanswered) this.#logUnanswered(reason);
     else await this.#refuse(reason);
@@ -402,7 +402,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     if (this.#phase !== "closed") this.#enter("closed");
   }
 
-  /** Answers so that the client can read it: not closed before the client has, or time is up. */
+  /** Refuses, and closes only once the client has read the answer or its time is up. */
   async #refuse(error: unknown): Promise<void> {
     const refusal = error instanceof Refusal ? error : new Refusal("internal_error");
     const { status, error: type, level } = REFUSALS[refusal.kind];

@@ -123,7 +123,7 @@ function timeout(authority: Authority, isResolved: boolean): DialFailure {
 
 /**
  * Whether both ends of a connection are the same socket: what Linux makes now and then of a dial to
- * a port of this host from which clients connect and on which nobody listens.
+ * a port of this host from which clients connect and on which nothing listens.
  */
 function isOwnEnd(conn: Deno.TcpConn): boolean {
   const local = conn.localAddr as Deno.NetAddr, remote = conn.remoteAddr as Deno.NetAddr;

@@ -1,4 +1,4 @@
-/** What goes wrong with a dial, told by errno: what Deno and getaddrinfo report, as an answer to the client. */
+/** Turns the errors of a dial, from Deno and getaddrinfo, into an answer to the client, by errno. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import { Refusal, type RefusalKind } from "../protocol/refusal.ts";
 

@@ -25,18 +25,18 @@ const SPARE_DESCRIPTORS = 4;
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
-/** After so many turns of the event loop, of a millisecond each, all that was ready has been read. */
+/** After this many turns of the event loop, a millisecond each, all ready sockets have been read. */
 const READ_TURNS = 4;
-/** A tick that comes this late judges nobody; the next one does. */
+/** A tick that comes this late judges no timeout; the next one does. */
 const STANDSTILL_MS = 1_000;
 /** How often, and how long each time, a client waits for another worker to make room for it. */
 const ROOM_TURNS = 50, ROOM_TURN_MS = 5;
 
-/** A running proxy: made listening, and gone once {@linkcode Proxy.finished} resolves. */
+/** A running proxy: it listens from the constructor on, until {@linkcode Proxy.finished} resolves. */
 export class Proxy {
   /** Where it listens. */
   readonly address: Deno.NetAddr;
-  /** Resolves once it has been shut down and the last connection is gone. */
+  /** Resolves once it has been shut down and the last connection has closed. */
   readonly finished: Promise<Drained>;
   readonly #config: Config;
   readonly #log: Log;
@@ -68,7 +68,7 @@ export class Proxy {
   #isCatchingUp = false;
 
   /**
-   * @param worker Which of those that share the memory this one is.
+   * @param worker Index of this worker among those that share the memory.
    * @param onRoomWanted Has that worker do {@linkcode Proxy.makeRoom}.
    * @throws The error of `Deno.listen`.
    */
@@ -127,14 +127,14 @@ export class Proxy {
     for (const listener of this.#listeners) void this.#accept(listener);
   }
 
-  /** Whether it has been told to end. */
+  /** Whether its end has begun. */
   get isShuttingDown(): boolean {
     return this.#isShuttingDown;
   }
 
   /**
    * Goes on serving new clients for the shutdown delay, then takes no more, and
-   * lets live tunnels go on until they end or the drain timeout is over.
+   * lets live tunnels continue until they end or the drain timeout is over.
    */
   async shutDown(): Promise<void> {
     if (this.#isShuttingDown) return;
@@ -192,7 +192,7 @@ export class Proxy {
     }
   }
 
-  /** Makes room for a client that can at least be told. @returns Whether there was room to make. */
+  /** Frees a descriptor so that a client can at least be refused. @returns Whether it could. */
   #useSpareDescriptor(): boolean {
     if (!this.#spares.isShort) {
       this.#log("warn", "out of descriptors", {
@@ -209,7 +209,7 @@ export class Proxy {
     return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
   }
 
-  /** Waits until what has come from clients is read: one turn of the event loop reads only so many. */
+  /** Waits until all data from clients is read: one turn of the event loop reads only some of it. */
   async #waitForReads(): Promise<void> {
     for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
     this.#lastReadMs = performance.now();
@@ -227,7 +227,7 @@ export class Proxy {
       this.#oldestWaitingWorker() !== this.#worker;
   }
 
-  /** The worker whose client has waited longest: this one, if nobody waits. */
+  /** The worker whose client has waited longest: this one if none waits. */
   #oldestWaitingWorker(): number {
     const { oldestWaiting } = this.#shared;
     let oldest = this.#worker;
@@ -284,8 +284,8 @@ export class Proxy {
 
   #admit(source: string, countedFor: bigint | undefined): Refusal | undefined {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
-    // Whoever has its request ready goes before those who only hold a place; but who is
-    // refused for its source's own limit takes nobody's place.
+    // A client with a complete request evicts one that has sent none; but a client refused for
+    // its source's own limit evicts no one.
     if (this.#admission.isFull && !this.#admission.isFullFor(countedFor)) {
       this.#evictOldest();
     }
@@ -353,7 +353,7 @@ export class Proxy {
     this.#lastTickMs = nowMs;
     this.#lag.add(lateMs);
     Atomics.add(this.#shared.ticks, this.#worker, 1);
-    // The process stood still, and what came meanwhile has not been read: nobody is late yet.
+    // The process stood still, and what arrived meanwhile is unread: no client is late yet.
     this.#isCatchingUp = !this.#isCatchingUp && lateMs >= STANDSTILL_MS;
     if (this.#isCatchingUp) return;
     this.#spares.refill();

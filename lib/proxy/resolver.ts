@@ -65,7 +65,7 @@ export class Resolver {
   #ask(host: string, nowMs: number): Query {
     const query = { sinceMs: nowMs, addresses: this.#answer(host) };
     this.#queries.set(host, query);
-    // It may fail when nobody waits for it any more.
+    // It may fail when no dial waits for it any more.
     query.addresses.catch(() => {});
     return query;
   }

@@ -5,13 +5,13 @@ import { addressNumber } from "../protocol/address.ts";
 export interface SharedSources {
   /** 0, or 1 more than the worker that is looking for a slot. */
   readonly lock: Int32Array;
-  /** Random: nobody outside knows which sources are neighbours in the table. */
+  /** Random, so that no client knows which sources are neighbours in the table. */
   readonly secret: Uint32Array;
   /** The key of each slot's source, two words a slot. Of a slot without clients it is the last one's. */
   readonly keys: Uint32Array;
 }
 
-/** How far from its first choice a source may be. With a quarter of the slots in use nobody comes near. */
+/** How far from its first choice a source may be. With a quarter of the slots in use none comes near. */
 const WINDOW_SLOTS = 32;
 /** Slots for each client that may be served at a time. */
 const SLOTS_PER_CLIENT = 4;
@@ -51,7 +51,7 @@ export function forgetHolder({ lock }: SharedSources, worker: number): void {
 
 /**
  * What the clients of one source have in common, in 64 bits: the number of their peer, else the
- * IPv4 address, or the /64 of an IPv6 address (who has one address of it can have them all).
+ * IPv4 address, or the /64 of an IPv6 address (a host with one address of it can have them all).
  *
  * @param source A normalised address.
  */

@@ -1,4 +1,4 @@
-/** Two sockets made into one: bytes copied both ways until both ways have ended. */
+/** A tunnel: bytes copied between two sockets, both ways, until both ways have ended. */
 import { bufferAfter, firstBuffer, giveBack } from "./buffers.ts";
 import { isReset, writeAll } from "./sockets.ts";
 
@@ -25,9 +25,9 @@ export interface TunnelLimits {
   readonly halfCloseTimeoutMs: number;
 }
 
-/** Who is told of a tunnel. */
+/** Gets the events of a tunnel. */
 export interface TunnelObserver {
-  /** Bytes of that side have gone out at the other. */
+  /** Bytes from that side have been written to the other. */
   onBytes(from: Side, count: number): void;
   /** It is over, and both sockets are closed. */
   onEnd(end: TunnelEnd): void;
@@ -41,17 +41,17 @@ export interface ReadUnderWay {
 
 /** What has happened between client and proxy before there was a tunnel. */
 export interface TunnelStart {
-  /** Sent to the client in front of all else; it does not count as the tunnel's. */
+  /** Sent to the client first; not counted as bytes of the tunnel. */
   readonly answer: Uint8Array;
   /** From the client, for the upstream. */
   readonly received: Uint8Array;
   /** The read from the client that is under way, if one is. */
   readonly next: ReadUnderWay | undefined;
-  /** Holds what has been received; for the tunnel to use once that has gone out. */
+  /** Holds `received`; the tunnel may use it once that has been written. */
   readonly buffer: Uint8Array<ArrayBuffer>;
 }
 
-/** A read of so many bytes is part of a bulk transfer. */
+/** A read of this many bytes is part of a bulk transfer. */
 const BULK_BYTES = 64 * 1024;
 /** The tunnel whose bulk transfer went on last. */
 let lastBulk: Tunnel | undefined;
@@ -82,7 +82,7 @@ export class Tunnel {
     this.#sockets = { client, upstream };
     this.#limits = limits;
     this.#observer = observer;
-    // What has come in small parts goes out in small parts, at once.
+    // Small parts are sent on at once.
     client.setNoDelay(true);
     upstream.setNoDelay(true);
   }
@@ -103,7 +103,7 @@ export class Tunnel {
     void this.#pump("upstream", "client", answer, firstBuffer());
   }
 
-  /** Whether it has been cut, or both sides have ended: what is left is to close. */
+  /** Whether it has been cut, or both sides have ended, and it only has to close. */
   get isOver(): boolean {
     return this.#end !== undefined || this.#closed;
   }
@@ -114,7 +114,7 @@ export class Tunnel {
     this.#close();
   }
 
-  /** How long no byte has gone through, as precisely as this is called often. */
+  /** Time since the last byte, as precise as the calls are frequent. */
   quietMs(nowMs: number): number {
     const progress = this.bytesUp + this.bytesDown - this.#directionsOpen;
     if (progress !== this.#progressSeen) {
@@ -124,7 +124,7 @@ export class Tunnel {
     return nowMs - this.#progressSeenMs;
   }
 
-  /** Cuts the tunnel when it has been silent for too long. To be called often. */
+  /** Cuts the tunnel if it has been silent for too long. Call it often. */
   checkSilence(nowMs: number): void {
     if (!this.#isKeptAlive) this.#keepAlive();
     const { idleTimeoutMs, halfCloseTimeoutMs } = this.#limits;
@@ -140,7 +140,7 @@ export class Tunnel {
     }
   }
 
-  /** Has the kernel find out a peer that has vanished without a word: needless for a short tunnel. */
+  /** Lets the kernel detect a peer that vanished; a short tunnel does not need it. */
   #keepAlive(): void {
     try {
       this.#sockets.client.setKeepAlive(true);
@@ -148,11 +148,11 @@ export class Tunnel {
 
       this.#isKeptAlive = true;
     } catch {
-      // Deno sets nothing while a write waits; meanwhile the kernel finds it out by that.
+      // Deno cannot set it during a write; until then the kernel detects the loss by that write.
     }
   }
 
-  /** Copies one way until `from` ends, then sends the end on. Never rejects. */
+  /** Copies one way until `from` ends, then passes the end on. Never rejects. */
   async #pump(
     from: Side,
     to: Side,
@@ -169,8 +169,8 @@ export class Tunnel {
       if (from === "client") this.#count(from, first.length);
       acting = from;
       for (;;) {
-        // Awaited here and not in a function of its own: it would cost a round trip a
-        // promise more, and an idle tunnel the frame of a function that waits.
+        // Awaited here and not in a function of its own, which would cost one more promise per
+        // round trip, and a waiting frame per idle tunnel.
         const count = await (next === undefined ? source.read(buffer) : next.count);
         if (count === null) break;
         const chunk = (next === undefined ? buffer : next.room).subarray(0, count);
@@ -194,13 +194,13 @@ export class Tunnel {
       await target.closeWrite();
     } catch (error) {
       this.#fail(acting, error);
-      // What a reset side had sent before can still be read: only the side that
-      // fails to be read is gone for good.
+      // What a side had sent before its reset can still be read: a side is gone for good only
+      // when reading from it fails.
       if (acting === from) this.#close();
       else targetIsGone = !this.#closed;
     } finally {
       this.#directionsOpen--;
-      // Not what is still being read into.
+      // Not a buffer that a read still uses.
       if (next === undefined) giveBack(buffer);
     }
     if (targetIsGone) await discard(source);
@@ -215,7 +215,7 @@ export class Tunnel {
   }
 
   #fail(side: Side, error: unknown): void {
-    // A side that has ended and is written to no more has just closed, all in order.
+    // A side that has sent its end and refuses more data has closed normally.
     const closedInOrder = this.#eofs.includes(side);
     if (!closedInOrder) this.#end ??= { endedBy: side, end: isReset(error) ? "reset" : "error" };
   }
@@ -234,11 +234,11 @@ function turnOfOthers(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-/** What has nowhere to go any more ends here, all in one place. */
+/** Data that can no longer be delivered is read into this one buffer. */
 const DISCARD = new Uint8Array(64 * 1024);
 /** How long to read on for a side that has been sent everything, but may not have received it yet. */
 const DISCARD_MS = 1_000;
-/** Between two reads of what nobody gets: a side that sends without end must not cost a core. */
+/** Pause between two discarded reads: a side that sends without end must not cost a core. */
 const DISCARD_PAUSE_MS = 10;
 
 /**
@@ -251,6 +251,6 @@ async function discard(from: Deno.TcpConn): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, DISCARD_PAUSE_MS));
     }
   } catch {
-    // It is gone, too, or the tunnel has been closed.
+    // This side is gone too, or the tunnel has been closed.
   }
 }

@@ -14,7 +14,7 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
   return promise;
 }
 
-/** What a promise resolves to, unless the signal is aborted first. The promise goes on for others. */
+/** What a promise resolves to, unless the signal is aborted first. The promise itself continues for others. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
@@ -28,7 +28,7 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
 }
 
 /**
- * Acts with a signal that is aborted, with that reason, after so many milliseconds, or with the other
+ * Acts with a signal that is aborted, with that reason, after that many milliseconds, or with the other
  * signal.
  */
 export async function within<T>(

@@ -32,7 +32,7 @@ interface MetricSpec {
 
 const PREFIX = "api_server_proxy_";
 
-// A local dial takes half a millisecond, the longest that anybody waits is 30 s.
+// A local dial takes half a millisecond; the longest wait is 30 s.
 const CONNECT_BUCKETS_SECONDS = [
   ...[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05],
   ...[0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
@@ -223,7 +223,7 @@ export class Metrics {
     this.cells[first + buckets.length + 1]! += seconds;
   }
 
-  /** Forgets what a worker that is gone was doing; what it had done counts on. */
+  /** Resets the gauges of a worker that has ended; its counters stay. */
   resetGauges(): void {
     for (const [name, { type }] of Object.entries<MetricSpec>(COUNTED)) {
       if (type !== "gauge") continue;
@@ -248,7 +248,7 @@ export class Metrics {
   }
 }
 
-/** The report: all that was counted as one, then what was read. */
+/** The report: the sum of all that was counted, then what was read. */
 export function reportMetrics(counted: readonly Metrics[], readings: Readings): string {
   const lines: string[] = [];
   for (const [name, spec] of Object.entries<MetricSpec>(COUNTED)) {

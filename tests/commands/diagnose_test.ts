@@ -401,7 +401,7 @@ for (
     [
       "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
       "the proxy refused: 503 Service Unavailable",
-      "The proxy has no capacity or no server behind it: try again, then ask its administrator.",
+      "The proxy has no capacity, or none of its API servers answers: try again, then ask its administrator.",
     ],
     [
       "HTTP/1.1 504 Gateway Timeout\r\n\r\n",

@@ -68,7 +68,7 @@ for (
     assertEquals(
       error.message,
       `REMAPPED_EXT_CIDR "${network}": takes an IPv4 network such as 10.81.0.0/16, ` +
-        "a prefix from 1 to 31, no bit set behind it",
+        "a prefix from 1 to 31, no bit set after it",
     );
   });
 }

@@ -31,7 +31,7 @@ const TAKES_UPSTREAM = `${TAKES_AUTHORITY}, or https://HOST:PORT`;
 const TAKES_DURATION = "takes a duration such as 500ms, 10s, 1m30s or 1h, at most 576h, or 0";
 const NO_UPSTREAM =
   "no upstream: give --upstream HOST:PORT (the API server), or --allowed-hosts HOST:PORT,… " +
-  "(the places that may be reached); not in a pod, where it is known";
+  "(hosts that clients may reach); only in a pod is the API server known";
 
 const FLAG_ROWS = Object.entries(ROWS) as [FlagName, FlagRow][];
 

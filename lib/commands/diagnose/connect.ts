@@ -11,7 +11,8 @@ import { namesOf } from "./certificate.ts";
 const ADVICE: Readonly<Record<number, string>> = {
   403: "Ask the proxy's administrator whether it allows CONNECT to this host and port from here.",
   502: "The proxy cannot connect to the API server: ask its administrator to check the path to it.",
-  503: "The proxy has no capacity or no server behind it: try again, then ask its administrator.",
+  503:
+    "The proxy has no capacity, or none of its API servers answers: try again, then ask its administrator.",
   504: "The API server does not answer the proxy: ask its administrator to check the path to it.",
 };
 const NOT_A_PROXY = "proxy-url must be the address of the proxy, which listens on 8118 by default.";
@@ -64,7 +65,7 @@ export async function openTunnel(
         "What listens there is no proxy, or it hangs. " + NOT_A_PROXY,
       );
     }
-    // Closed or reset: what it is, the next question may tell.
+    // Closed or reset: the next question may show what it is.
   }
   const response = parseResponse(answer);
   if (isTunnel(response)) {

@@ -40,7 +40,7 @@ export async function connectTo(
   signal: AbortSignal,
 ): Promise<net.Socket> {
   const socket = net.connect({ host: address, port });
-  // A late error, of a socket that nobody waits for any more, must not end the process.
+  // A late error of an abandoned socket must not end the process.
   socket.on("error", () => {});
   await whileOpen(socket, signal, () => once(socket, "connect"));
   return socket;

@@ -29,7 +29,7 @@ export interface Options {
   readonly onStep: (step: Step) => void;
 }
 
-/** Tries each link of the path. It goes on behind a broken one where that is possible. */
+/** Tries each link of the path. It continues after a broken one where possible. */
 export async function diagnose({ target, finding }: Reading, options: Options): Promise<Step[]> {
   const steps: Step[] = [];
   const report = (step: StepName, found: Finding, durationMs: number | null = null) => {

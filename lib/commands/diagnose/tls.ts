@@ -31,7 +31,7 @@ export async function secure(
     if (error instanceof StepTimeout) {
       return failed(
         `the tunnel is open, but no TLS handshake within ${error.message}`,
-        "What is behind the proxy may hang, or speak something else. Ask the proxy's " +
+        "The server beyond the proxy may hang, or speak another protocol. Ask the proxy's " +
           "administrator to check --upstream.",
       );
     }
