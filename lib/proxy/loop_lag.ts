@@ -29,10 +29,12 @@ export class LoopLag {
     this.#report(Math.max(...this.#recentMs) / 1_000);
   }
 
+  /** Ends it; a second time does nothing. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
     for (const conn of this.#pair ?? []) conn.close();
+    this.#pair = undefined;
   }
 
   #turn(): void {

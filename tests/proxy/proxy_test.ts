@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CONNECT, ESTABLISHED, neverAccepts, TestUpstream, type Tunnel } from "../harness/peers.ts";
 import { TestProxy } from "../harness/proxy.ts";
-import { test } from "../harness/test.ts";
+import { eventually, test } from "../harness/test.ts";
 
 test("proxy refuses clients beyond --max-connections with 503 and serves again after", async () => {
   using upstream = new TestUpstream();
@@ -155,6 +155,17 @@ test("shutDown() refuses half-read heads with 503 and lets tunnels and dials go 
   tunnel.close();
   accepted.close();
   await proxy.proxy.finished;
+});
+
+test("shutDown() ends in order when only clients that have sent nothing are left", async () => {
+  await using proxy = new TestProxy({});
+  using quiet = await proxy.connect();
+  await eventually("clients served", () => proxy.served, 1);
+  // The measurement of the event loop's lag has begun by then.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await proxy.proxy.shutDown();
+  assertEquals(await quiet.readText(), "");
+  assertEquals((await proxy.proxy.finished).connections, 1);
 });
 
 test("shutDown() cuts busy tunnels when the drain timeout is over", async () => {
