@@ -2,7 +2,7 @@
 
 /** Some spare descriptors of the process. */
 export class SpareDescriptors {
-  readonly #count: number;
+  #count: number;
   readonly #spares: Deno.DatagramConn[] = [];
 
   constructor(count: number) {
@@ -35,7 +35,10 @@ export class SpareDescriptors {
     }
   }
 
+  /** Frees all of them, for good. */
   close(): void {
+    // A connection that ends later would take them back.
+    this.#count = 0;
     for (const spare of this.#spares.splice(0)) spare.close();
   }
 }

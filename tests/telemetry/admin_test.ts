@@ -182,3 +182,18 @@ for (const [what, connect] of Object.entries(SLOW)) {
     for (let i = 0; i < 5; i++) assertEquals((await test.ask("/metrics")).body, text);
   });
 }
+
+test("startAdmin() leaves nothing behind when it is closed while a report is made", async () => {
+  const asked = Promise.withResolvers<void>(), report = Promise.withResolvers<string>();
+  {
+    await using test = new TestAdmin(() => {
+      asked.resolve();
+      return report.promise;
+    });
+    using _peer = await test.connect("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    await asked.promise;
+  }
+  report.resolve(METRICS);
+  // Its connection ends now.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+});
