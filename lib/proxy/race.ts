@@ -31,7 +31,10 @@ export function connectToFirst(
   async function attempt(hostname: string): Promise<void> {
     try {
       const conn = await Deno.connect({ hostname, port, signal: over.signal });
-      if (over.signal.aborted) return conn.close();
+      if (over.signal.aborted) {
+        conn.close();
+        over.signal.throwIfAborted();
+      }
       end();
       resolve(conn);
     } catch (error) {
