@@ -1,6 +1,6 @@
 /** What a running proxy reports: its metrics, and the checks of its readiness. */
 import type { Config } from "./config/config.ts";
-import { formatAuthority } from "./protocol/authority.ts";
+import { type Authority, formatAuthority } from "./protocol/authority.ts";
 import type { TunnelInfo } from "./proxy/connection.ts";
 import { isUp } from "./proxy/probe.ts";
 import { MAX_TICK_INTERVAL_MS, type SharedMemory } from "./proxy/shared_memory.ts";
@@ -70,7 +70,7 @@ export class Status {
       informative: true,
       failure: () => this.#upstreamsUp().some(Boolean) ? undefined : "no API server can be reached",
     };
-    return this.#options.config.upstreams.length === 0 ? [shutdown] : [shutdown, upstream];
+    return this.#probed.length === 0 ? [shutdown] : [shutdown, upstream];
   }
 
   /** The metrics in the text format of Prometheus. */
@@ -82,7 +82,7 @@ export class Status {
     const up = this.#upstreamsUp();
     return reportMetrics([...counted, metrics], {
       api_server_proxy_connections_limit: config.maxConnections,
-      api_server_proxy_upstream_up: config.upstreams.map((authority, at) => ({
+      api_server_proxy_upstream_up: this.#probed.map((authority, at) => ({
         labels: { upstream: formatAuthority(authority) },
         value: Number(up[at]),
       })),
@@ -100,9 +100,14 @@ export class Status {
     return JSON.stringify(tunnels.toSorted((a, b) => a.since < b.since ? -1 : 1)) + "\n";
   }
 
+  /** The upstreams of which it is known whether they live. */
+  get #probed(): readonly Authority[] {
+    const { upstreams, probe } = this.#options.config;
+    return probe === "off" ? [] : upstreams;
+  }
+
   #upstreamsUp(): boolean[] {
-    const { config, shared } = this.#options;
-    return config.upstreams.map((_, index) => isUp(shared.upstreamStates, index));
+    return this.#probed.map((_, index) => isUp(this.#options.shared.upstreamStates, index));
   }
 
   #look(): void {

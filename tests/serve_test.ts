@@ -75,6 +75,12 @@ test("serve() tells of an upstream that cannot be reached, and is ready all the 
   assertMatch(body, /^\[-\]upstream failed: no API server can be reached\n/);
 });
 
+test("serve() says nothing of upstreams that it does not probe", async () => {
+  await using test = await TestServer.start(["--upstream=127.0.0.1:1", "--probe=off"]);
+  assertEquals((await test.get("/readyz/upstream")).status, 404);
+  assertEquals((await test.get("/metrics")).body.includes("upstream_up{"), false);
+});
+
 test("serve() sees by its probes that an upstream is up, goes down and comes back", async () => {
   const first = new TestUpstream();
   const { host, port } = first.authority;
