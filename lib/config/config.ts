@@ -125,15 +125,20 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   for (const problem of [...sharedSecrets(credentials), ...twoNamed(allowFrom)]) {
     problems.add(problem);
   }
+  const port = value("port"), adminPort = value("admin-port");
+  const host = values("host").at(-1), adminHost = values("admin-host").at(-1);
+  if (port === adminPort && port !== 0 && overlap(host, adminHost ?? host)) {
+    problems.add(`--admin-port "${adminPort}": takes another port than --port, or off`);
+  }
   const config: Config = Object.freeze({
     upstreams,
     allowedAuthorities,
     allowFrom,
     credentials,
-    host: values("host").at(-1),
-    port: value("port"),
-    adminHost: values("admin-host").at(-1),
-    adminPort: value("admin-port"),
+    host,
+    port,
+    adminHost,
+    adminPort,
     workers: value("workers"),
     maxConnections: value("max-connections"),
     maxConnectionsPerSource: value("max-connections-per-source"),
@@ -175,6 +180,13 @@ export function peerNames(
 function withoutSecret(text: string): string {
   if (text === "") return text;
   return text.includes(":") ? `${text.slice(0, text.indexOf(":"))}:…` : "…";
+}
+
+/** Whether two addresses to listen on have one in common; `undefined` is every address. */
+function overlap(one: string | undefined, other: string | undefined): boolean {
+  const isEvery = (host: string | undefined) =>
+    host === undefined || /^(?:::|0\.0\.0\.0)$/.test(host);
+  return one === other || isEvery(one) || isEvery(other);
 }
 
 /** A secret that comes without a name must prove one. */

@@ -135,7 +135,10 @@ export const certificates: ValueKind<string> = {
 /** Whether a text is base64 of an ASN.1 sequence, as certificates are. */
 function isDer(base64: string): boolean {
   try {
-    return atob(base64).startsWith("\x30\x82");
+    const der = atob(base64);
+    // The sequence is as long as its header says: no part was lost on the way here.
+    return der.startsWith("\x30\x82") &&
+      der.length === 4 + (der.charCodeAt(2) << 8) + der.charCodeAt(3);
   } catch {
     return false;
   }

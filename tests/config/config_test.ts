@@ -340,3 +340,31 @@ Deno.test("parseConfig() reports each variable that cannot be read, along with o
     "API_SERVER_PROXY_LOG_LEVEL: takes text in UTF-8",
   ]);
 });
+
+Deno.test("one port for the proxy and the admin server is a mistake where their addresses meet", () => {
+  const mistake = ['--admin-port "8118": takes another port than --port, or off'];
+  const same = "--admin-port=8118";
+  for (
+    const args of [
+      [],
+      ["--host=10.0.0.1"],
+      ["--host=10.0.0.1", "--admin-host=10.0.0.1"],
+      ["--host=10.0.0.1", "--admin-host=::"],
+      ["--admin-host=127.0.0.1"],
+      ["--host=0.0.0.0", "--admin-host=127.0.0.1"],
+    ]
+  ) assertEquals(mistakesOf([UPSTREAM, same, ...args]), mistake, `${args}`);
+  const apart = configOf([UPSTREAM, same, "--host=10.0.0.1", "--admin-host=127.0.0.1"]);
+  assertEquals([apart.port, apart.adminPort], [8118, 8118]);
+  assertEquals(configOf([UPSTREAM, "--port=0", "--admin-port=0"]).adminPort, 0);
+});
+
+Deno.test("--upstream-ca refuses a certificate of which a part is missing", () => {
+  const sequence = "\x30\x82\x01\x00" + "\x05\x00".repeat(128);
+  const pem = (der: string) =>
+    `-----BEGIN CERTIFICATE-----\n${btoa(der)}\n-----END CERTIFICATE-----\n`;
+  assertEquals(configOf([UPSTREAM, "--upstream-ca", pem(sequence)]).upstreamCa, pem(sequence));
+  for (const wrong of [sequence.slice(0, -3), `${sequence}\x05\x00`, "\x30\x82", "rubbish"]) {
+    assertEquals(mistakesOf([UPSTREAM, "--upstream-ca", pem(wrong)]).length, 1, btoa(wrong));
+  }
+});
