@@ -63,6 +63,7 @@ func startControlPlane(o options, f files, store *embed.Etcd) (controlPlane, err
 		"--etcd-servers=http://" + store.Clients[0].Addr().String(),
 		"--tls-cert-file=" + f.servingCert,
 		"--tls-private-key-file=" + f.servingKey,
+		"--client-ca-file=" + f.ca,
 		"--kubelet-certificate-authority=" + f.ca,
 		"--kubelet-client-certificate=" + f.clientCert,
 		"--kubelet-client-key=" + f.clientKey,

@@ -34,6 +34,7 @@ const server = "https://kubernetes.default.svc:443"
 // files are the paths of what writeFiles wrote.
 type files struct {
 	ca                   string
+	caKey                string
 	servingCert          string
 	servingKey           string
 	clientCert           string // the API server's own, for its kubelets
@@ -52,6 +53,7 @@ func writeFiles(dir string) (files, error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	f := files{
 		ca:                   in("ca.crt"),
+		caKey:                in("ca.key"),
 		servingCert:          in("serving.crt"),
 		servingKey:           in("serving.key"),
 		clientCert:           in("client.crt"),
@@ -90,6 +92,9 @@ func writeCertificates(f files) error {
 	if err := writeCertificate(f.ca, ca, ca, caKey, caKey); err != nil {
 		return err
 	}
+	if err := writeKey(f.caKey, caKey); err != nil {
+		return err
+	}
 
 	serving := template("kubernetes")
 	serving.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -122,14 +127,18 @@ func issue(certPath, keyPath string, cert, ca *x509.Certificate, caKey crypto.Si
 	if err != nil {
 		return err
 	}
+	if err := writeKey(keyPath, key); err != nil {
+		return err
+	}
+	return writeCertificate(certPath, cert, ca, key, caKey)
+}
+
+func writeKey(path string, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return err
 	}
-	if err := writePEM(keyPath, "EC PRIVATE KEY", der); err != nil {
-		return err
-	}
-	return writeCertificate(certPath, cert, ca, key, caKey)
+	return writePEM(path, "EC PRIVATE KEY", der)
 }
 
 func writeCertificate(path string, cert, ca *x509.Certificate, key, caKey crypto.Signer) error {

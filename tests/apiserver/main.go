@@ -1,5 +1,6 @@
 // Command apiserver runs a small real cluster in one process: etcd, a
-// kube-apiserver with RBAC, and the kubelet of one node with one running pod.
+// kube-apiserver with RBAC, the signer of client certificates, and the kubelet
+// of one node with one running pod.
 //
 // Once everything answers it prints one line of JSON (type ready) on stdout.
 // It ends on SIGTERM, or when its stdin ends: a test that dies leaves nothing
@@ -19,6 +20,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 type options struct {
@@ -83,8 +87,19 @@ func run(o options) error {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	client, err := kubernetes.NewForConfig(&rest.Config{
+		Host:            "https://" + api.address,
+		BearerToken:     adminToken,
+		TLSClientConfig: rest.TLSClientConfig{CAFile: files.ca},
+	})
+	if err != nil {
+		return err
+	}
+	if err := startSigner(ctx, client, files); err != nil {
+		return fmt.Errorf("signer: %w", err)
+	}
 	registered := make(chan error, 1)
-	go func() { registered <- register(ctx, api, files, node) }()
+	go func() { registered <- register(ctx, client, node) }()
 	select {
 	case err := <-api.ended:
 		return err

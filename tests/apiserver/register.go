@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	core "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const (
@@ -22,15 +21,7 @@ const (
 // register waits for the API server and tells it of the node at the given
 // address and of the pod that runs there. It does so until it succeeds: the
 // API server makes the namespace itself, some time after it starts to listen.
-func register(ctx context.Context, api controlPlane, f files, kubelet net.Addr) error {
-	client, err := kubernetes.NewForConfig(&rest.Config{
-		Host:            "https://" + api.address,
-		BearerToken:     adminToken,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: f.ca},
-	})
-	if err != nil {
-		return err
-	}
+func register(ctx context.Context, client kubernetes.Interface, kubelet net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
