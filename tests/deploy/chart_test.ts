@@ -291,6 +291,21 @@ for (
   }, { skip });
 }
 
+test(
+  "chart's IP outlives a release, for another one would give peers another address",
+  async () => {
+    const { metadata } = only(await render({ service: { clusterIP: "10.96.0.81" } }), "IP");
+    assertEquals(metadata.annotations["helm.sh/resource-policy"], "keep");
+    assertEquals(metadata.annotations["liqo.io/preinstalled"], "true");
+  },
+  { skip },
+);
+
+test("chart makes neither Service nor IP when its pods serve behind Liqo's", async () => {
+  const resources = await render({ service: { create: false, clusterIP: "10.96.0.81" } });
+  assertEquals(resources.filter(({ kind }) => kind === "Service" || kind === "IP"), []);
+}, { skip });
+
 test("chart leaves the number of pods to the autoscaler", async () => {
   const resources = await render({ autoscaling: { enabled: true, maxReplicas: 9 } });
   assertEquals(only(resources, "Deployment").spec.replicas, undefined);

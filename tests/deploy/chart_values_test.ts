@@ -208,6 +208,13 @@ const EFFECTS: Record<string, Effect> = {
     ...{ given: [{ ip: "10.0.0.1", hostnames: ["api"] }], at: `${POD}/spec/hostAliases` },
   },
 
+  "service.create": { given: false, at: "Service/kind", is: undefined, was: "Service" },
+  "service.existingSelector": {
+    given: { tier: "edge" },
+    at: `${POD}/metadata/labels/tier`,
+    is: "edge",
+    with: { service: { create: false } },
+  },
   "service.type": { given: "NodePort", at: "Service/spec/type", was: "ClusterIP" },
   "service.annotations": { given: { a: "b" }, at: "Service/metadata/annotations" },
   "service.clusterIP": { given: "10.96.0.81", at: "Service/spec/clusterIP" },

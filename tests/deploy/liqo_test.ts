@@ -41,6 +41,38 @@ test("Liqo's Service and ours have the same label, port and name of the port", a
   assertEquals(seen(ours), seen(only(await parseYaml(yaml), "Service")));
 }, { skip });
 
+test(
+  "Liqo's Service selects our pods when we have none, and its Deployment is not ours",
+  async () => {
+    const template = async (file: string) =>
+      await parseYaml(
+        await output([
+          ...[
+            HELM!,
+            "template",
+            "liqo",
+            await liqoSources(),
+            "--namespace=liqo",
+            "--set=tag=v1.1.2",
+          ],
+          `--show-only=templates/${file}.yaml`,
+        ]),
+      );
+    const { spec } = only(await template("liqo-proxy-service"), "Service");
+    const ours = only(await render({ service: { create: false } }), "Deployment").spec;
+    const { labels } = ours.template.metadata;
+    for (const [key, value] of Object.entries(spec.selector)) assertEquals(labels[key], value, key);
+    const [container] = ours.template.spec.containers;
+    assertEquals(container.ports[0].containerPort, spec.ports[0].targetPort);
+    const theirs =
+      only(await template("liqo-proxy-deployment"), "Deployment").spec.template.metadata;
+    const selected = Object.entries(ours.selector.matchLabels)
+      .filter(([key, value]) => theirs.labels[key] === value);
+    assertEquals(selected, []);
+  },
+  { skip },
+);
+
 test("chart takes the proxy section of that release's values as it is", async () => {
   const file = `${await liqoSources()}/values.yaml`;
   const [{ proxy }] = await parseYaml(await Deno.readTextFile(file));

@@ -20,18 +20,34 @@ the proxy's must have, and `api-server`. With this ending no full name leads to 
 {{- include "api-server-proxy.fullname" . -}}-http
 {{- end -}}
 
-{{/*
-Pods are selected by these. Liqo finds the proxy by the name label: in its namespace exactly one
-Service may have it.
-*/}}
+{{/* Everything selects the pods by this label of the chart's own, whoever's Service they serve. */}}
 {{- define "api-server-proxy.selectorLabels" -}}
+api-server-proxy.liqo.io/release: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/*
+Liqo finds the proxy by the name label: in its namespace exactly one Service may have it, or its
+controller manager ends.
+*/}}
+{{- define "api-server-proxy.nameLabels" -}}
 app.kubernetes.io/name: proxy
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: networking
+{{- end -}}
+
+{{/* Of the pods: the one that all select by, and those by which their Service finds them. */}}
+{{- define "api-server-proxy.podLabels" -}}
+{{ include "api-server-proxy.selectorLabels" . }}
+{{- if .Values.service.create }}
+{{ include "api-server-proxy.nameLabels" . }}
+{{- else }}
+{{ toYaml .Values.service.existingSelector }}
+{{- end }}
+{{ include "api-server-proxy.commonLabels" . }}
 {{- end -}}
 
 {{/* Labels of the chart's own that every resource has, beside the name. */}}
 {{- define "api-server-proxy.chartLabels" -}}
-app.kubernetes.io/component: networking
 app.kubernetes.io/version: {{ .Values.image.version | default .Chart.AppVersion | trunc 63 | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -46,7 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "api-server-proxy.labels" -}}
-{{ include "api-server-proxy.selectorLabels" . }}
+{{ include "api-server-proxy.nameLabels" . }}
 {{ include "api-server-proxy.commonLabels" . }}
 {{- end -}}
 
@@ -156,18 +172,55 @@ is not known: these are what clusters use. 443 of any address may be that Servic
 {{- $ports | uniq | join "," -}}
 {{- end -}}
 
+{{/* Whether the cluster has Liqo's `IP` resources. */}}
+{{- define "api-server-proxy.hasLiqo" -}}
+{{- if .Capabilities.APIVersions.Has "ipam.liqo.io/v1alpha1" }}yes{{ end -}}
+{{- end -}}
+
+{{/* The address in the live `IP` of the proxy, whoever has made it. It cannot be changed. */}}
+{{- define "api-server-proxy.liveIP" -}}
+{{- if include "api-server-proxy.hasLiqo" . -}}
+{{- lookup "ipam.liqo.io/v1alpha1" "IP" .Release.Namespace "api-server-proxy" | dig "spec" "ip" "" -}}
+{{- end -}}
+{{- end -}}
+
 {{/*
-The Service's IPv4 address, when it is known: as given, or, where Liqo is, what the cluster has
-chosen at the last install or upgrade. Liqo's IP resource takes no IPv6.
+The Service's address, when it is known: as given; where Liqo is, that of the live Service, or the
+one that the proxy had which was there before, so that peers keep theirs.
 */}}
-{{- define "api-server-proxy.clusterIPv4" -}}
-{{- $addresses := list .Values.service.clusterIP -}}
-{{- if and (not .Values.service.clusterIP) (.Capabilities.APIVersions.Has "ipam.liqo.io/v1alpha1") -}}
+{{- define "api-server-proxy.clusterIP" -}}
+{{- if .Values.service.clusterIP -}}
+{{- .Values.service.clusterIP -}}
+{{- else if include "api-server-proxy.hasLiqo" . -}}
 {{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.serviceName" .) -}}
-{{- $addresses = dig "spec" "clusterIPs" list $live -}}
+{{- dig "spec" "clusterIP" "" $live | default (include "api-server-proxy.liveIP" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Its IPv4 address: Liqo's IP resource takes no IPv6. */}}
+{{- define "api-server-proxy.clusterIPv4" -}}
+{{- $addresses := list (include "api-server-proxy.clusterIP" .) -}}
+{{- if include "api-server-proxy.hasLiqo" . -}}
+{{- $live := lookup "v1" "Service" .Release.Namespace (include "api-server-proxy.serviceName" .) -}}
+{{- $addresses = dig "spec" "clusterIPs" $addresses $live -}}
 {{- end -}}
 {{- range $addresses -}}
 {{- if not (contains ":" .) -}}{{- . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What would make Liqo's controller manager end, in words. */}}
+{{- define "api-server-proxy.checkLiqo" -}}
+{{- $service := include "api-server-proxy.serviceName" . -}}
+{{- range (lookup "v1" "Service" .Release.Namespace "").items -}}
+{{- if and (eq "proxy" (dig "app.kubernetes.io/name" "" (.metadata.labels | default dict))) (ne .metadata.name $service) -}}
+{{- fail (printf "Service %s is labelled app.kubernetes.io/name=proxy too: with two of them Liqo's controller manager ends. Give service.create=false to serve behind that Service, or remove it first (proxy.enabled=false in Liqo's chart)" .metadata.name) -}}
+{{- end -}}
+{{- end -}}
+{{- $ip := include "api-server-proxy.clusterIPv4" . -}}
+{{- $live := include "api-server-proxy.liveIP" . -}}
+{{- if and $ip $live (ne $ip $live) -}}
+{{- fail (printf "The Service's address would be %s, but the IP resource api-server-proxy is for %s, and that cannot be changed: give service.clusterIP=%s to keep the address that peers use, or delete that IP" $ip $live $live) -}}
 {{- end -}}
 {{- end -}}
 

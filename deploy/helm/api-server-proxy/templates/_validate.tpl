@@ -119,7 +119,7 @@ at once, each with the value's name and what it takes.
 {{- end -}}
 
 {{- /* Of two labels with one key, which one counts would be left to chance. */ -}}
-{{- $own := merge (include "api-server-proxy.selectorLabels" . | fromYaml) (include "api-server-proxy.chartLabels" . | fromYaml) -}}
+{{- $own := merge (include "api-server-proxy.selectorLabels" . | fromYaml) (include "api-server-proxy.nameLabels" . | fromYaml) (include "api-server-proxy.chartLabels" . | fromYaml) -}}
 {{- range $key, $_ := .Values.commonLabels -}}
 {{- if hasKey $own $key -}}
 {{- $mistakes = append $mistakes (printf "commonLabels %q: the chart sets this label itself" $key) -}}
