@@ -1,7 +1,7 @@
 /** What a running proxy reports: its metrics, and the checks of its readiness. */
 import type { Config } from "./config/config.ts";
 import { type Authority, formatAuthority } from "./protocol/authority.ts";
-import type { TunnelInfo } from "./proxy/connection.ts";
+import type { TunnelInfo } from "./proxy/tunnel_record.ts";
 import { isUp } from "./proxy/probe.ts";
 import { MAX_TICK_INTERVAL_MS, type SharedMemory } from "./proxy/shared_memory.ts";
 import type { Check } from "./telemetry/admin.ts";

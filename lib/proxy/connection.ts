@@ -2,7 +2,7 @@
 import { formatAddress } from "../protocol/address.ts";
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import type { Credentials } from "../protocol/credentials.ts";
-import type { Candidate, Dial, Dialled } from "./dial.ts";
+import type { Dial, Dialled } from "./dial.ts";
 import { DialFailure } from "./dial_failure.ts";
 import { EarlyBytes } from "./early_bytes.ts";
 import {
@@ -11,8 +11,6 @@ import {
   isHeadRequest,
 } from "../protocol/connect_request.ts";
 import type { Linked, LinkedList } from "./linked_list.ts";
-import type { Log } from "../telemetry/log.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
 import type { Policy } from "../protocol/policy.ts";
 import { Refusal, type RefusalKind, refusalResponse, REFUSALS } from "../protocol/refusal.ts";
 import { isReset, writeAll } from "./sockets.ts";
@@ -24,9 +22,16 @@ import {
   type TunnelObserver,
 } from "./tunnel.ts";
 import type { Upstreams } from "./upstreams.ts";
+import {
+  type ClientFields,
+  tenths,
+  type TunnelInfo,
+  TunnelRecord,
+  type TunnelRecordContext,
+} from "./tunnel_record.ts";
 
 /** What all connections of a proxy share. Times in milliseconds; 0 is no limit. */
-export interface ConnectionContext {
+export interface ConnectionContext extends TunnelRecordContext {
   readonly headerTimeoutMs: number;
   readonly policy: Policy;
   /** `undefined`: clients need no secret. */
@@ -34,39 +39,12 @@ export interface ConnectionContext {
   /** Whether the request target decides nothing: then an IPv6 address needs no brackets. */
   readonly ignoresTarget: boolean;
   readonly upstreams: Upstreams;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  /** Which of the workers this one is. */
-  readonly worker: number;
   readonly maxTunnelAgeMs: number;
-  /** A tunnel older than this is logged while it lives. */
-  readonly logOpenAfterMs: number;
   readonly tunnelLimits: TunnelLimits;
   /** Called once a secret has proven whose client it is. @returns Why it is not to be served, if so. */
   readonly onPeer: (connection: Connection, peer: string) => Refusal | undefined;
   /** Called each time a connection enters its next phase. */
   readonly onPhase: (connection: Connection) => void;
-}
-
-/** A live tunnel, as operators see it. */
-export interface TunnelInfo {
-  readonly id: number;
-  readonly source: string;
-  readonly sourcePort: number;
-  /** The name of the client's cluster, if it has one. */
-  readonly peer?: string | undefined;
-  readonly upstream: string;
-  /** Our address towards the upstream: its own log has that port. */
-  readonly local: string;
-  /** When it came up, in ISO 8601. */
-  readonly since: string;
-  /** Time since the last byte. */
-  readonly idleMs: number;
-  /** From client to upstream. */
-  readonly bytesUp: number;
-  /** From upstream to client. */
-  readonly bytesDown: number;
-  readonly worker: number;
 }
 
 /** The phases of a connection. */
@@ -128,18 +106,11 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   #lingers = true;
   readonly #early: EarlyBytes;
   #authority: Authority | undefined;
-  #upstream: Candidate | undefined;
-  #local = "";
-  #connectMs = 0;
-  /** When the client's first byte had passed through the tunnel. */
-  #firstSentMs = 0;
-  /** From then to the upstream's first byte. */
-  #firstByteMs = 0;
-  #isLoggedOpen = false;
   #peer: string | undefined;
   /** Ends the pause before the answer to a wrong secret. */
   #endPause: (() => void) | undefined;
   #tunnel: Tunnel | undefined;
+  #record: TunnelRecord | undefined;
 
   constructor(id: number, client: Deno.TcpConn, source: string, context: ConnectionContext) {
     this.#id = id;
@@ -154,7 +125,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   /** Which of the upstreams its tunnel goes to; `undefined` while it has none. */
   get upstreamIndex(): number | undefined {
-    return this.#phase === "tunnel" ? this.#upstream!.index : undefined;
+    return this.#phase === "tunnel" ? this.#record!.origin.candidate.index : undefined;
   }
 
   /** Its number: a client that was accepted later has a larger one. */
@@ -208,7 +179,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       void this.#readAhead();
     } else if (this.#phase === "tunnel") {
       this.#tunnel?.checkSilence(nowMs);
-      if (!this.#isLoggedOpen) this.#logOpen(phaseMs);
+      this.#record!.tick(nowMs, this.#tunnel!);
       if (this.#maxAgeMs > 0 && phaseMs >= this.#maxAgeMs) this.closeIfQuiet(nowMs, "age");
     } else if (this.#phase === "refused") {
       if (phaseMs >= PAUSE_MS) this.#endPause?.();
@@ -218,21 +189,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   /** What operators see of it while its tunnel is up. */
   describe(nowMs: number): TunnelInfo | undefined {
-    if (this.#phase !== "tunnel") return undefined;
-    const tunnel = this.#tunnel!;
-    return {
-      id: this.#id,
-      source: this.source,
-      sourcePort: this.#sourcePort,
-      peer: this.#peer,
-      upstream: formatAuthority(this.#upstream!.authority),
-      local: this.#local,
-      since: new Date(Date.now() - (nowMs - this.#phaseSinceMs)).toISOString(),
-      idleMs: Math.round(tunnel.quietMs(nowMs)),
-      bytesUp: tunnel.bytesUp,
-      bytesDown: tunnel.bytesDown,
-      worker: this.#context.worker,
-    };
+    return this.#phase === "tunnel" ? this.#record!.describe(nowMs, this.#tunnel!) : undefined;
   }
 
   /** Closes the tunnel if it is quiet. @returns Whether it did. */
@@ -325,72 +282,31 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   }
 
   #startTunnel({ conn, candidate }: Dialled, headBytes: number): void {
-    const { metrics } = this.#context;
     this.#dial = undefined;
-    this.#upstream = candidate;
-    this.#connectMs = performance.now() - this.#phaseSinceMs;
+    const connectMs = performance.now() - this.#phaseSinceMs;
+    let local: string;
     try {
-      this.#local = formatAddress(conn.localAddr as Deno.NetAddr);
+      local = formatAddress(conn.localAddr as Deno.NetAddr);
       this.#tunnel = new Tunnel(this.#client, conn, this.#context.tunnelLimits, this);
     } catch (error) {
       // One of the two has been reset just now.
       conn.close();
       throw isReset(error) ? new Refusal("upstream_refused") : error;
     }
+    const origin = { peer: this.#peer, candidate, local, connectMs };
+    this.#record = new TunnelRecord(this.#context, () => this.#logFields(), origin);
     this.#enter("tunnel");
-    metrics.add("requests_total", 1, "200");
-    metrics.observe("connect_duration_seconds", this.#connectMs / 1_000);
-    metrics.add("tunnels_active", 1);
-    if (this.#peer !== undefined) metrics.add("peer_tunnels_active", 1, this.#peer);
     this.#tunnel.start({ answer: ESTABLISHED, ...this.#early.handOver(headBytes) });
   }
 
   /** For its tunnel. */
   onBytes(from: Side, count: number): void {
-    const direction = from === "client" ? "up" : "down";
-    this.#context.metrics.add("tunnel_bytes_total", count, direction);
-    if (this.#firstByteMs === 0 && count > 0) this.#timeFirstByte(from);
-  }
-
-  /** A server that hangs still accepts, and may even say something: it does not answer. */
-  #timeFirstByte(from: Side): void {
-    if (from === "client") {
-      if (this.#firstSentMs === 0) this.#firstSentMs = performance.now();
-    } else if (this.#firstSentMs > 0) {
-      this.#firstByteMs = performance.now() - this.#firstSentMs;
-      this.#context.metrics.observe("first_byte_duration_seconds", this.#firstByteMs / 1_000);
-    }
-  }
-
-  #logOpen(ageMs: number): void {
-    const { logOpenAfterMs, log } = this.#context;
-    if (logOpenAfterMs === 0 || ageMs < logOpenAfterMs) return;
-    this.#isLoggedOpen = true;
-    log("info", "opened", this.#tunnelFields());
-  }
-
-  /** Log fields of a tunnel, at any time. */
-  #tunnelFields() {
-    const { bytesUp, bytesDown } = this.#tunnel!;
-    return {
-      ...this.#logFields(),
-      upstream: formatAuthority(this.#upstream!.authority),
-      local: this.#local,
-      status: 200,
-      connectMs: milliseconds(this.#connectMs),
-      firstByteMs: this.#firstByteMs === 0 ? undefined : milliseconds(this.#firstByteMs),
-      bytesUp,
-      bytesDown,
-    };
+    this.#record!.addBytes(from, count);
   }
 
   /** For its tunnel. */
   onEnd(end: TunnelEnd): void {
-    const { metrics, log } = this.#context;
-    metrics.add("tunnels_active", -1);
-    if (this.#peer !== undefined) metrics.add("peer_tunnels_active", -1, this.#peer);
-    metrics.observe("tunnel_duration_seconds", (performance.now() - this.#phaseSinceMs) / 1_000);
-    log("info", "tunnel", { ...this.#tunnelFields(), ...end });
+    this.#record!.end(end, this.#tunnel!);
     this.#enter("closed");
   }
 
@@ -439,14 +355,14 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.#context.log(level, "no tunnel", { ...this.#logFields(), ...how });
   }
 
-  #logFields() {
+  #logFields(): ClientFields {
     return {
       id: this.#id,
       source: this.source,
       sourcePort: this.#sourcePort,
       peer: this.#peer,
       authority: this.#authority && formatAuthority(this.#authority),
-      durationMs: milliseconds(performance.now() - this.acceptedMs),
+      durationMs: tenths(performance.now() - this.acceptedMs),
     };
   }
 
@@ -464,9 +380,4 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
 function asUnanswered(error: unknown): Unanswered {
   return new Unanswered({ endedBy: "client", end: isReset(error) ? "reset" : "error" });
-}
-
-/** With a tenth of a millisecond, which is what a local dial takes. */
-function milliseconds(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

@@ -2,7 +2,8 @@
 import { Admission } from "./admission.ts";
 import { normalAddress } from "../protocol/address.ts";
 import { type Config, peerNames } from "../config/config.ts";
-import { Connection, type ConnectionContext, type TunnelInfo } from "./connection.ts";
+import { Connection, type ConnectionContext } from "./connection.ts";
+import type { TunnelInfo } from "./tunnel_record.ts";
 import { ConnectionLists } from "./connection_lists.ts";
 import { Drain, type Drained } from "./drain.ts";
 import { delay } from "../telemetry/delay.ts";

@@ -5,7 +5,7 @@ import { createLog, createSink } from "../telemetry/log.ts";
 import { shareLargeBuffers } from "../proxy/buffers.ts";
 import type { Drained } from "../proxy/drain.ts";
 import { Proxy } from "../proxy/proxy.ts";
-import type { TunnelInfo } from "../proxy/connection.ts";
+import type { TunnelInfo } from "../proxy/tunnel_record.ts";
 import type { SharedMemory } from "../proxy/shared_memory.ts";
 
 /** From the supervisor to a worker. */

@@ -1,7 +1,7 @@
 /** Isolates that are one proxy: started, started again when one dies, ended together. */
 import type { Config } from "../config/config.ts";
 import { delay } from "../telemetry/delay.ts";
-import type { TunnelInfo } from "../proxy/connection.ts";
+import type { TunnelInfo } from "../proxy/tunnel_record.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Drained } from "../proxy/drain.ts";
 import { forgetWorker, type SharedMemory } from "../proxy/shared_memory.ts";
