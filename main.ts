@@ -63,13 +63,19 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(mistake);
     return EXIT_USAGE;
   }
+  const asksForHelp = args.includes("--help") || args.includes("-h");
+  // diagnose has a help text of its own.
+  if (args[0] === "help" || (asksForHelp && args[0] !== "diagnose")) {
+    console.log(usage().trimEnd());
+    return EXIT_SUCCESS;
+  }
   const command = COMMANDS.get(args[0] ?? "");
   if (command !== undefined) return await command(args.slice(1), IO);
   const invocation = parseConfig(args, IO.env);
   switch (invocation.kind) {
     case "help":
       console.log(usage().trimEnd());
-      return 0;
+      return EXIT_SUCCESS;
     case "version":
       console.log(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
       return 0;

@@ -157,6 +157,10 @@ function limitsOf(config: Config) {
     idleTimeoutMs,
     halfCloseTimeoutMs,
     maxTunnelAgeMs,
+    shutdownDelayMs: config.shutdownDelayMs,
+    drainTimeoutMs: config.drainTimeoutMs,
+    logOpenAfterMs: config.logOpenAfterMs,
+    probe: config.probe,
   };
 }
 

@@ -97,7 +97,9 @@ export class Status {
   /** The live tunnels, the oldest first, as JSON. */
   async tunnels(): Promise<string> {
     const tunnels = await this.#workers?.listTunnels() ?? [];
-    return JSON.stringify(tunnels.toSorted((a, b) => a.since < b.since ? -1 : 1)) + "\n";
+    return JSON.stringify(
+      tunnels.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since) || a.id - b.id),
+    ) + "\n";
   }
 
   /** The upstreams of which it is known whether they live. */

@@ -36,6 +36,10 @@ test("serve() tells where it listens, in the log too", async () => {
     idleTimeoutMs: 4 * 3_600_000,
     halfCloseTimeoutMs: 60_000,
     maxTunnelAgeMs: 0,
+    shutdownDelayMs: 0,
+    drainTimeoutMs: 25_000,
+    logOpenAfterMs: 10_000,
+    probe: "readyz",
     version: "0.0.0-test",
   });
 });

@@ -25,8 +25,16 @@ export async function tunnels(args: readonly string[], io: Io): Promise<number> 
   });
   const [url = ownAdminUrl("/tunnels", io.env), ...rest] = urls;
   const { o: _alias, ...flags } = unknown;
-  const isMistaken = rest.length > 0 || Object.keys(flags).length > 0 || !isHttpUrl(url);
-  if (isMistaken || (output !== "table" && output !== "json")) {
+  const mistakes = [
+    ...Object.keys(flags).map((flag) => `--${flag}: no such flag; there is --output`),
+    ...output === "table" || output === "json"
+      ? []
+      : [`--output ${JSON.stringify(output)}: takes table or json`],
+    ...isHttpUrl(url) ? [] : [`URL ${JSON.stringify(url)}: takes a URL that begins with http://`],
+    ...rest.map((text) => `${JSON.stringify(text)}: there is one URL at most`),
+  ];
+  if (mistakes.length > 0) {
+    mistakes.forEach(io.printError);
     io.printError("usage: api-server-proxy tunnels [--output table|json] [URL]");
     io.printError("e.g.   api-server-proxy tunnels http://127.0.0.1:8119/tunnels");
     return EXIT_USAGE;

@@ -31,7 +31,7 @@ const READ_TURNS = 4;
 /** A tick that comes this late judges no timeout; the next one does. */
 const STANDSTILL_MS = 1_000;
 /** How often, and how long each time, a client waits for another worker to make room for it. */
-const ROOM_TURNS = 50, ROOM_TURN_MS = 5;
+const ROOM_TURNS = 100, ROOM_TURN_MS = 5;
 
 /** A running proxy: it listens from the constructor on, until {@linkcode Proxy.finished} resolves. */
 export class Proxy {
@@ -219,7 +219,9 @@ export class Proxy {
   /** Has the client that has waited longest leave, if there is no other room. */
   async makeRoom(): Promise<void> {
     if (this.#wouldEvictUnread()) await this.#waitForReads();
-    if (this.#admission.isFull) this.#evictOldest();
+    // Meanwhile it may have found room elsewhere, and have filled it.
+    const isWanted = this.#shared.roomWanted.some((clients) => clients > 0);
+    if (isWanted && this.#admission.isFull) this.#evictOldest();
   }
 
   /** Whether a client of another worker is to leave for the next one. */
@@ -240,10 +242,13 @@ export class Proxy {
 
   /** Asks the others for room until there is some, but not for long. */
   async #askForRoom(): Promise<void> {
+    const { roomWanted } = this.#shared;
+    Atomics.add(roomWanted, this.#worker, 1);
     for (let turn = 0; turn < ROOM_TURNS && this.#othersShouldMakeRoom(); turn++) {
       this.#onRoomWanted(this.#oldestWaitingWorker());
       await delay(ROOM_TURN_MS, this.#listenerClosed.signal);
     }
+    Atomics.sub(roomWanted, this.#worker, 1);
   }
 
   #evictOldest(): void {

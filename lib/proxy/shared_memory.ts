@@ -11,6 +11,8 @@ export interface SharedMemory {
   /** Clients being served: the total, then of each slot of the sources. */
   readonly served: readonly Int32Array[];
   readonly sources: SharedSources;
+  /** Clients of each worker for which another one is to make room just now. */
+  readonly roomWanted: Int32Array;
   /** The id of the client that has waited longest in each worker; 0: none waits. */
   readonly oldestWaiting: Uint32Array;
   /** The cells of each worker's metrics. */
@@ -43,6 +45,7 @@ export function allocateShared(config: SharedConfig, workers: number): SharedMem
     lastId: new Uint32Array(new SharedArrayBuffer(4)),
     served: each(() => ints(1 + sourceSlots)),
     sources,
+    roomWanted: ints(workers),
     oldestWaiting: new Uint32Array(new SharedArrayBuffer(workers * 4)),
     metrics: each(() => floats(cellCount)),
     ticks: new Uint32Array(new SharedArrayBuffer(workers * 4)),
@@ -65,6 +68,7 @@ export function forgetWorker(shared: SharedMemory, layout: MetricsLayout, worker
   shared.served[worker]!.fill(0);
   forgetHolder(shared.sources, worker);
   shared.oldestWaiting[worker] = 0;
+  shared.roomWanted[worker] = 0;
   shared.ticks[worker] = 0;
   new Metrics(layout, shared.metrics[worker]).resetGauges();
 }

@@ -56,6 +56,7 @@ export class TunnelRecord {
   readonly #context: TunnelRecordContext;
   readonly #client: () => ClientFields;
   readonly #sinceMs = performance.now();
+  readonly #since = Date.now();
   /** When the client's first byte had gone through. */
   #firstSentMs = 0;
   /** From then to the upstream's first byte. */
@@ -106,7 +107,7 @@ export class TunnelRecord {
       peer,
       upstream: formatAuthority(this.origin.candidate.authority),
       local: this.origin.local,
-      since: new Date(Date.now() - (nowMs - this.#sinceMs)).toISOString(),
+      since: new Date(this.#since).toISOString(),
       idleMs: Math.round(tunnel.quietMs(nowMs)),
       bytesUp: tunnel.bytesUp,
       bytesDown: tunnel.bytesDown,

@@ -178,7 +178,8 @@ export class WorkerPool {
   }
 
   #onEnd(worker: Worker, index: number, failure: string | undefined): void {
-    this.#live.delete(worker);
+    // Its last message may come after the error that has ended it.
+    if (!this.#live.delete(worker)) return;
     forgetWorker(this.#options.shared, this.#options.layout, index);
     if (failure !== undefined) {
       this.#options.log("error", "worker died", { worker: index, failure });
