@@ -49,17 +49,30 @@ test("the official JavaScript client lists and watches", async () => {
   await listsAndWatches(["node", script, environment.kubeconfig], "for-javascript");
 });
 
-test("the official Python client lists and watches", async () => {
+/** The Python that has the official client. */
+async function python(): Promise<string> {
   const directory = `${CACHE}/python`;
   await output(["python3", "-m", "venv", directory]);
   const install = [`${directory}/bin/pip`, "install", "--quiet", PYTHON_CLIENT];
   await output(install, { limitMs: INSTALL_LIMIT_MS });
+  return `${directory}/bin/python`;
+}
+
+test("the official Python client lists and watches", async () => {
   const script = `${CLIENTS}list_and_watch.py`;
   const { kubeconfig, proxy } = environment;
-  await listsAndWatches(
-    [`${directory}/bin/python`, script, kubeconfig, proxy.url],
-    "for-python",
+  await listsAndWatches([await python(), script, kubeconfig, proxy.url], "for-python");
+});
+
+test("the official Python client's exec reaches an API server with an IPv6 address", async () => {
+  const { cluster, kubeconfig, proxy } = environment;
+  const script = `${CLIENTS}exec_ipv6.py`;
+  const command = [await python(), "-W", "ignore", script, kubeconfig, proxy.url, cluster.pod];
+  assertEquals(await output(command), "hello\n");
+  const line = await proxy.logged((line) =>
+    line.msg === "tunnel" && line.authority === "[fd00::1]:6443"
   );
+  assertEquals(line.status, 200);
 });
 
 /** Starts a client that says how many ConfigMaps it lists, and must then see one more. */

@@ -89,7 +89,11 @@ test("a client that does not read cannot hold up the end beyond the drain timeou
   };
   const pushing = push();
   await using program = await ProxyProcess.start({
-    flags: [`--upstream=127.0.0.1:${upstream.authority.port}`, "--drain-timeout=1s"],
+    flags: [
+      `--upstream=127.0.0.1:${upstream.authority.port}`,
+      "--drain-timeout=1s",
+      "--probe=off",
+    ],
   });
   using client = await program.connect(headFor(upstream.authority));
   await client.readText(ESTABLISHED.length);

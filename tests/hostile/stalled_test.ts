@@ -35,7 +35,12 @@ testInNetwork(
     {
       await using program = await ProxyProcess.start({
         prefix: limit?.prefix ?? [],
-        flags: [`--upstream=127.0.0.1:${upstream.authority.port}`, "--log-open-after=0"],
+        flags: [
+          `--upstream=127.0.0.1:${upstream.authority.port}`,
+          "--log-open-after=0",
+          // A probe is no client: it reads what it gets.
+          "--probe=off",
+        ],
       });
       const clients: Peer[] = [];
       await many(CONNECTIONS, async () => {
