@@ -251,8 +251,12 @@ export class Proxy {
     Atomics.sub(roomWanted, this.#worker, 1);
   }
 
-  #evictOldest(): void {
-    this.#connections.waiting.first?.stopWaiting(new Refusal("too_many_connections"));
+  /** Only the client that has waited longest of all workers' leaves: one that came later may be sending. @returns Whether one has. */
+  #evictOldest(): boolean {
+    const { first } = this.#connections.waiting;
+    if (first === undefined || this.#oldestWaitingWorker() !== this.#worker) return false;
+    first.stopWaiting(new Refusal("too_many_connections"));
+    return true;
   }
 
   #start(client: Deno.TcpConn): void {
@@ -292,10 +296,12 @@ export class Proxy {
     if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
     // A client with a complete request evicts one that has sent none; but a client refused for
     // its source's own limit evicts no one.
-    if (this.#admission.isFull && !this.#admission.isFullFor(countedFor)) {
-      this.#evictOldest();
+    for (;;) {
+      const refusal = this.#admission.enter(countedFor);
+      if (refusal === undefined || this.#admission.isFullFor(countedFor)) return refusal;
+      // Another worker may take the place that has just become free: then once more.
+      if (!this.#evictOldest()) return refusal;
     }
-    return this.#admission.enter(countedFor);
   }
 
   /** Whom a client from there counts for as long as it has shown no secret. */
