@@ -158,7 +158,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
         if (this.#phase !== "dial") return;
         this.#admitPeer(peer, request);
       }
-      this.#context.log("debug", "dialling", () => this.#logFields());
+      this.#context.log("debug", "dialling", () => this.logFields());
       this.#dial = this.#context.upstreams.dial(request.authority);
       const dialled = await this.#dial.connected;
       if (this.#phase === "dial") this.#startTunnel(dialled, request.headBytes);
@@ -238,15 +238,19 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   async #readHead(): Promise<ConnectRequest | undefined> {
     const parser = new ConnectRequestParser(this.#context.ignoresTarget);
     for (;;) {
-      const hasMore = await this.#early.receive().catch((error) => {
+      let count: number | null;
+      try {
+        count = await this.#early.read();
+      } catch (error) {
         throw asUnanswered(error);
-      });
+      }
       if (this.#phase !== "head") return undefined;
-      if (!hasMore) {
+      if (count === null) {
         throw this.#early.isEmpty
           ? new Unanswered({ endedBy: "client", end: "eof" })
           : new Refusal("malformed_head", "it ended before its blank line");
       }
+      this.#early.add(count);
       const request = parser.parse(this.#early.received);
       if (request === undefined) continue;
       this.#authority = request.authority;
@@ -283,7 +287,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   #startTunnel({ conn, candidate }: Dialled, headBytes: number): void {
     this.#dial = undefined;
-    const connectMs = performance.now() - this.#phaseSinceMs;
+    const nowMs = performance.now();
     let local: string;
     try {
       local = formatAddress(conn.localAddr as Deno.NetAddr);
@@ -293,9 +297,10 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       conn.close();
       throw isReset(error) ? new Refusal("upstream_refused") : error;
     }
-    const origin = { peer: this.#peer, candidate, local, connectMs };
-    this.#record = new TunnelRecord(this.#context, () => this.#logFields(), origin);
-    this.#enter("tunnel");
+    const connectMs = nowMs - this.#phaseSinceMs;
+    const origin = { peer: this.#peer, candidate, local, connectMs, sinceMs: nowMs };
+    this.#record = new TunnelRecord(this.#context, this, origin);
+    this.#enter("tunnel", nowMs);
     this.#tunnel.start({ answer: ESTABLISHED, ...this.#early.handOver(headBytes) });
   }
 
@@ -306,8 +311,9 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   /** For its tunnel. */
   onEnd(end: TunnelEnd): void {
-    this.#record!.end(end, this.#tunnel!);
-    this.#enter("closed");
+    const nowMs = performance.now();
+    this.#record!.end(nowMs, end, this.#tunnel!);
+    this.#enter("closed", nowMs);
   }
 
   /** Ends a connection without a tunnel, with an answer if the client is there. Never rejects. */
@@ -328,7 +334,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     const limit = LIMITS[refusal.kind];
     if (limit !== undefined) this.#context.metrics.add("limit_refusals_total", 1, limit);
     this.#context.log(level, "refused", {
-      ...this.#logFields(),
+      ...this.logFields(),
       status,
       error: type,
       reason: refusal.message,
@@ -352,26 +358,27 @@ export class Connection implements Linked<Connection>, TunnelObserver {
 
   #logUnanswered({ how }: Unanswered): void {
     const level = this.#early.isEmpty ? "debug" : "info";
-    this.#context.log(level, "no tunnel", { ...this.#logFields(), ...how });
+    this.#context.log(level, "no tunnel", { ...this.logFields(), ...how });
   }
 
-  #logFields(): ClientFields {
+  /** What its log lines say of it. */
+  logFields(nowMs = performance.now()): ClientFields {
     return {
       id: this.#id,
       source: this.source,
       sourcePort: this.#sourcePort,
       peer: this.#peer,
       authority: this.#authority && formatAuthority(this.#authority),
-      durationMs: tenths(performance.now() - this.acceptedMs),
+      durationMs: tenths(nowMs - this.acceptedMs),
     };
   }
 
-  #enter(phase: Phase): void {
+  #enter(phase: Phase, nowMs = performance.now()): void {
     if (!NEXT[this.#phase].includes(phase)) {
       throw new Error(`connection ${this.#id}: ${phase} after ${this.#phase}`);
     }
     this.#phase = phase;
-    this.#phaseSinceMs = performance.now();
+    this.#phaseSinceMs = nowMs;
     // A tunnel owns both sockets and has closed them by itself.
     if (phase === "closed" && this.#tunnel === undefined) this.#client.close();
     this.#context.onPhase(this);

@@ -16,6 +16,12 @@ export type ClientFields = {
   readonly durationMs: number;
 };
 
+/** A client whose tunnel it is. */
+export interface TunnelClient {
+  /** What is known of it now. */
+  logFields(nowMs: number): ClientFields;
+}
+
 /** A live tunnel, as operators see it. */
 export interface TunnelInfo extends Omit<ClientFields, "authority" | "durationMs"> {
   readonly upstream: string;
@@ -48,22 +54,22 @@ export interface TunnelOrigin {
   readonly candidate: Candidate;
   readonly local: string;
   readonly connectMs: number;
+  /** When it came up, by the clock of `performance.now()`: a call that costs, so it is read once. */
+  readonly sinceMs: number;
 }
 
 /** The record of one tunnel, from when it comes up. */
 export class TunnelRecord {
   readonly origin: TunnelOrigin;
   readonly #context: TunnelRecordContext;
-  readonly #client: () => ClientFields;
-  readonly #sinceMs = performance.now();
-  readonly #since = Date.now();
+  readonly #client: TunnelClient;
   /** When the client's first byte had gone through. */
   #firstSentMs = 0;
   /** From then to the upstream's first byte. */
   #firstByteMs = 0;
   #isLoggedOpen = false;
 
-  constructor(context: TunnelRecordContext, client: () => ClientFields, origin: TunnelOrigin) {
+  constructor(context: TunnelRecordContext, client: TunnelClient, origin: TunnelOrigin) {
     this.#context = context;
     this.#client = client;
     this.origin = origin;
@@ -83,23 +89,23 @@ export class TunnelRecord {
   /** Logs a tunnel that has become old. To be called often. */
   tick(nowMs: number, tunnel: Tunnel): void {
     const { logOpenAfterMs, log } = this.#context;
-    const isOld = logOpenAfterMs > 0 && nowMs - this.#sinceMs >= logOpenAfterMs;
+    const isOld = logOpenAfterMs > 0 && nowMs - this.origin.sinceMs >= logOpenAfterMs;
     if (!isOld || this.#isLoggedOpen) return;
     this.#isLoggedOpen = true;
-    log("info", "opened", this.#fields(tunnel));
+    log("info", "opened", this.#fields(nowMs, tunnel));
   }
 
   /** The tunnel is over. */
-  end(end: TunnelEnd, tunnel: Tunnel): void {
+  end(nowMs: number, end: TunnelEnd, tunnel: Tunnel): void {
     const { metrics, log } = this.#context;
     this.#countActive(-1);
-    metrics.observe("tunnel_duration_seconds", (performance.now() - this.#sinceMs) / 1_000);
-    log("info", "tunnel", { ...this.#fields(tunnel), ...end });
+    metrics.observe("tunnel_duration_seconds", (nowMs - this.origin.sinceMs) / 1_000);
+    log("info", "tunnel", { ...this.#fields(nowMs, tunnel), ...end });
   }
 
   /** What operators see of it just now. */
   describe(nowMs: number, tunnel: Tunnel): TunnelInfo {
-    const { id, source, sourcePort, peer } = this.#client();
+    const { id, source, sourcePort, peer } = this.#client.logFields(nowMs);
     return {
       id,
       source,
@@ -107,7 +113,7 @@ export class TunnelRecord {
       peer,
       upstream: formatAuthority(this.origin.candidate.authority),
       local: this.origin.local,
-      since: new Date(this.#since).toISOString(),
+      since: new Date(Date.now() - (nowMs - this.origin.sinceMs)).toISOString(),
       idleMs: Math.round(tunnel.quietMs(nowMs)),
       bytesUp: tunnel.bytesUp,
       bytesDown: tunnel.bytesDown,
@@ -132,10 +138,10 @@ export class TunnelRecord {
     }
   }
 
-  #fields({ bytesUp, bytesDown }: Tunnel) {
+  #fields(nowMs: number, { bytesUp, bytesDown }: Tunnel) {
     const { candidate, local, connectMs } = this.origin;
     return {
-      ...this.#client(),
+      ...this.#client.logFields(nowMs),
       upstream: formatAuthority(candidate.authority),
       local,
       status: 200,
