@@ -4,7 +4,6 @@ import { Kubectl } from "../e2e/environment.ts";
 import { only, parseYaml, type Resource, type Values } from "../deploy/helm.ts";
 import { find, moduleSources } from "../deploy/tools.ts";
 import { type Lines, output, Process } from "../harness/child_process.ts";
-import { eventually } from "../harness/test.ts";
 import { inRoot } from "../sources.ts";
 
 /** The newest release whose Go module there is; tests/liqo/peer/go.mod names it too. */
@@ -29,8 +28,14 @@ export async function peer(args: readonly string[], stdin = ""): Promise<string>
   return await output([`${CACHE}/peer`, ...args], { stdin });
 }
 
-/** Builds Liqo's controllers and `peer`; Go knows what is up to date. */
+let built: Promise<void> | undefined;
+
+/** Builds Liqo's controllers and `peer`, once in a run; Go knows what is up to date. */
 export async function buildLiqo(): Promise<void> {
+  await (built ??= build());
+}
+
+async function build(): Promise<void> {
   const cmd = "github.com/liqotech/liqo/cmd";
   const packages = [
     ".",
@@ -41,6 +46,15 @@ export async function buildLiqo(): Promise<void> {
     env: { CGO_ENABLED: "0" },
     limitMs: BUILD_LIMIT_MS,
   });
+}
+
+/** What a cluster has of the proxy. */
+export interface ProxyState {
+  /** The Services by which Liqo finds it. */
+  readonly services: readonly { readonly name: string; readonly address: string }[];
+  /** Of the `IP`: the address that it is for, and the one that peers get; empty if there is none. */
+  readonly local: string;
+  readonly remapped: string;
 }
 
 /** An API server with Liqo's resources. */
@@ -138,18 +152,19 @@ export class LiqoCluster implements AsyncDisposable {
 
   /** Starts the address manager, the controller manager and the replicator. */
   async startControllers(): Promise<void> {
-    this.startAddressManager();
+    await this.startAddressManager();
     await this.startControllerManager();
     this.#startReplicator();
   }
 
   /** The first of them, on which the controller manager depends. */
-  startAddressManager(): void {
+  async startAddressManager(): Promise<void> {
     this.#ipamPort = freePort();
-    this.#launch("ipam", [
+    const ipam = this.#launch("ipam", [
       ...["--pod-name=ipam", `--port=${this.#ipamPort}`, `--pools=${POOLS}`],
       ...["--sync-interval=2m", "--sync-graceperiod=30s"],
     ]);
+    await ipam.stderr.find((line) => line.includes("IPAM initialized"));
   }
 
   /** Starts the controller manager and waits until its controllers do. */
@@ -217,34 +232,38 @@ export class LiqoCluster implements AsyncDisposable {
     await this.restartControllerManager();
   }
 
-  /** The names of the Services by which Liqo finds the proxy. */
-  async services(): Promise<string[]> {
-    const select = ["--selector=app.kubernetes.io/name=proxy", "-oname"];
-    const names = await this.kubectl.output(["get", "service", "-nliqo", ...select]);
-    return names.split("\n").filter((name) => name !== "");
-  }
-
-  /** The proxy's `IP`: the address that it is for, and the one that peers get. */
-  async ip(): Promise<{ readonly local: string; readonly remapped: string }> {
-    const template = "-ojsonpath={.spec.ip} {.status.ip}";
-    const get = ["get", "ips.ipam.liqo.io", "api-server-proxy", "-nliqo", template];
-    const { stdout } = await this.kubectl.run(get);
-    const [local = "", remapped = ""] = stdout.split(" ");
-    return { local, remapped };
+  /** The Services by which Liqo finds the proxy, and its `IP`. */
+  async proxy(): Promise<ProxyState> {
+    const get = ["get", "service,ips.ipam.liqo.io", "-nliqo", "-ojson"];
+    const { items } = JSON.parse(await this.kubectl.output(get));
+    const isFound = ({ kind, metadata }: Resource) =>
+      kind === "Service" && metadata.labels?.["app.kubernetes.io/name"] === "proxy";
+    const ip = items.find(({ kind, metadata }: Resource) =>
+      kind === "IP" && metadata.name === "api-server-proxy"
+    );
+    return {
+      services: items.filter(isFound).map(({ metadata, spec }: Resource) => ({
+        name: metadata.name,
+        address: spec.clusterIP,
+      })),
+      local: ip?.spec.ip ?? "",
+      remapped: ip?.status?.ip ?? "",
+    };
   }
 
   /** Waits until Liqo has given the proxy an address for peers. */
   async remapped(): Promise<string> {
-    await eventually("Liqo gives the proxy an address", async () => {
-      return (await this.ip()).remapped !== "";
-    }, true);
-    return (await this.ip()).remapped;
+    const ip = ["ips.ipam.liqo.io/api-server-proxy", "-nliqo", "--timeout=1m"];
+    await this.kubectl.output(["wait", "--for=create", ...ip]);
+    const wait = ["wait", "--for=jsonpath={.status.ip}", "-ojsonpath={.status.ip}", ...ip];
+    return await this.kubectl.output(wait);
   }
 
-  /** The condition of Liqo's check of that peer's API server. */
-  async apiServerStatus(peer: string): Promise<string> {
-    const path = '-ojsonpath={.status.conditions[?(@.type=="APIServerStatus")].status}';
-    return await this.kubectl.output(["get", "foreigncluster", peer, path]);
+  /** Waits until Liqo's check of that peer's API server says so. */
+  async waitForApiServer(peer: string, status: string): Promise<void> {
+    const path = '{.status.conditions[?(@.type=="APIServerStatus")].status}';
+    const wait = ["wait", `--for=jsonpath=${path}=${status}`, "--timeout=1m"];
+    await this.kubectl.output([...wait, `foreigncluster/${peer}`]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

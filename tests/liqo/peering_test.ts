@@ -3,7 +3,7 @@ import { assertEquals, assertGreater, assertNotEquals } from "@std/assert";
 import { find, missing } from "../deploy/tools.ts";
 import { HELM } from "../deploy/helm.ts";
 import { ProxyProcess } from "../harness/process.ts";
-import { eventually, test } from "../harness/test.ts";
+import { test } from "../harness/test.ts";
 import { LiqoCluster, peer } from "./liqo_cluster.ts";
 
 const skip = missing({ helm: HELM !== undefined, go: find("go") !== undefined });
@@ -14,7 +14,7 @@ const PROVIDER = "cl02";
 /** Waits for the consumer's condition of its peer. @returns How long that took. */
 async function reaches(consumer: LiqoCluster, status: string): Promise<number> {
   const startMs = performance.now();
-  await eventually(`APIServerStatus ${status}`, () => consumer.apiServerStatus(PROVIDER), status);
+  await consumer.waitForApiServer(PROVIDER, status);
   return Math.round(performance.now() - startMs);
 }
 
@@ -28,11 +28,15 @@ async function failure(consumer: LiqoCluster, start: number, cause: string): Pro
 }
 
 test("a peering through the proxy goes through and recovers from each failure", async () => {
-  await using consumer = await LiqoCluster.start(CONSUMER);
-  await using provider = await LiqoCluster.start(PROVIDER);
-  await consumer.installLiqo();
-  await provider.installLiqo();
-  await Promise.all([consumer.startControllers(), provider.startControllers()]);
+  const starts = [CONSUMER, PROVIDER].map(async (name) => {
+    const liqo = await LiqoCluster.start(name);
+    await liqo.installLiqo();
+    await liqo.startControllers();
+    return liqo;
+  });
+  const clusters = await Promise.all(starts) as [LiqoCluster, LiqoCluster];
+  await using consumer = clusters[0];
+  await using provider = clusters[1];
   const remapped = await provider.remapped();
   const kubeconfigs = [consumer.kubeconfig, provider.kubeconfig];
 
