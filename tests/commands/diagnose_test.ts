@@ -74,6 +74,12 @@ const NO_TUNNEL = {
 };
 const NOT_SENT = ["skipped", "credentials are not sent to a server that is not trusted"];
 const NOT_A_PROXY = "proxy-url must be the address of the proxy, which listens on 8118 by default.";
+const IF_OURS =
+  "If you want api-server-proxy, correct the address and port in proxy-url: it listens on 8118 by " +
+  "default.";
+const CANNOT_CONNECT =
+  "If you want this proxy: it cannot connect to kubernetes.default.svc:443. It may look up that " +
+  "name in its own network; a Service's name is known in its own cluster only.";
 const FIND_AUTHORITY =
   "The authority is in the API server's own cluster: `kubectl get configmap -n kube-system " +
   "kube-root-ca.crt -o jsonpath='{.data.ca\\.crt}'`. In a kubeconfig it is " +
@@ -378,13 +384,15 @@ for (
   const [answer, text, ...next] of [
     [
       "HTTP/1.1 403 Forbidden\r\nServer: squid/5.7\r\nContent-Length: 0\r\n\r\n",
-      "the proxy refused: 403 Forbidden (squid/5.7)",
-      "Ask the proxy's administrator whether it allows CONNECT to this host and port from here.",
+      "squid/5.7 answers, not api-server-proxy: 403 Forbidden",
+      IF_OURS,
+      "If you want this proxy: it does not allow kubernetes.default.svc:443: ask its administrator.",
     ],
     [
       "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-      "the proxy refused: 407 Proxy Authentication Required",
-      "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
+      "another proxy answers, not api-server-proxy: 407 Proxy Authentication Required",
+      IF_OURS,
+      "If you want this proxy: it wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
     ],
     [
       "HTTP/1.1 407 No secret\r\nProxy-Status: api-server-proxy; error=http_request_denied\r\n" +
@@ -394,19 +402,39 @@ for (
       "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
     ],
     [
+      "HTTP/1.1 500 Unable to connect\r\nServer: tinyproxy/1.11.1\r\n\r\n",
+      "tinyproxy/1.11.1 answers, not api-server-proxy: 500 Unable to connect",
+      IF_OURS,
+      CANNOT_CONNECT,
+    ],
+    [
       "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
-      "the proxy refused: 502 Bad Gateway",
-      "The proxy cannot connect to the API server: ask its administrator to check the path to it.",
+      "another proxy answers, not api-server-proxy: 502 Bad Gateway",
+      IF_OURS,
+      CANNOT_CONNECT,
     ],
     [
       "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
-      "the proxy refused: 503 Service Unavailable",
-      "The proxy has no capacity, or none of its API servers answers: try again, then ask its administrator.",
+      "another proxy answers, not api-server-proxy: 503 Service Unavailable",
+      IF_OURS,
+      CANNOT_CONNECT,
     ],
     [
       "HTTP/1.1 504 Gateway Timeout\r\n\r\n",
-      "the proxy refused: 504 Gateway Timeout",
-      "The API server does not answer the proxy: ask its administrator to check the path to it.",
+      "another proxy answers, not api-server-proxy: 504 Gateway Timeout",
+      IF_OURS,
+      CANNOT_CONNECT,
+    ],
+    [
+      "HTTP/1.1 404 Not Found\r\nServer: envoy\r\n\r\n",
+      "envoy answers, not api-server-proxy: 404 Not Found",
+      IF_OURS,
+      "If you want this proxy: it refuses the tunnel: ask its administrator.",
+    ],
+    [
+      "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+      "a web server answers, not a CONNECT proxy: 500 Internal Server Error",
+      NOT_A_PROXY,
     ],
     [
       "HTTP/1.1 405 Not Allowed\r\nServer: nginx/1.22.1\r\nContent-Length: 3\r\n\r\nno\n",
@@ -453,16 +481,28 @@ test("diagnose finds an API server in the proxy's place", async () => {
   ]);
 });
 
-test("diagnose finds what accepts and never answers, in 5 s", async () => {
-  using server = new TestUpstream();
-  void server.serve(async (peer) => void await peer.readAll());
-  const { code, table } = await found({ cluster: { "proxy-url": urlOf(server.authority) } });
-  assertEquals(code, 1);
-  assertEquals(table.connect, [
-    "failed",
-    "the connection is open, but nothing answered within 5 s",
-    "What listens there is no proxy, or it hangs. " + NOT_A_PROXY,
-  ]);
+test("diagnose asks what it is that opens no tunnel in time", async () => {
+  const nothing = "the connection is open, but nothing answered within 4.5 s";
+  const late = "answers, but did not open the tunnel within 4.5 s";
+  const advice =
+    "It may be waiting for the API server: ask its administrator to check the path to there.";
+  const cases = [
+    ["", nothing, `What listens there is no proxy, or it hangs. ${NOT_A_PROXY}`],
+    ["405 No\r\nProxy-Status: api-server-proxy", `api-server-proxy ${late}`, advice],
+    ["400 Bad Request\r\nServer: squid/5.7", `squid/5.7 ${late}`, advice],
+  ];
+  await Promise.all(cases.map(async ([answer, words, advice]) => {
+    using server = new TestUpstream();
+    void server.serve(async (peer) => {
+      if (await peer.readText(3) === "GET" && answer !== "") {
+        await peer.write(`HTTP/1.1 ${answer}\r\n\r\n`);
+      }
+      await peer.readAll();
+    });
+    const { code, table } = await found({ cluster: { "proxy-url": urlOf(server.authority) } });
+    assertEquals(code, 1);
+    assertEquals(table, { ...ALL_OK, ...NO_TUNNEL, connect: ["failed", words, advice] });
+  }));
 });
 
 test("diagnose finds what speaks no TLS at the end of the tunnel", async () => {
@@ -725,7 +765,7 @@ test("diagnose sends the name and secret of proxy-url, and prints neither", asyn
   );
   assertStringIncludes(
     stdout,
-    "The proxy does not accept the name and secret in proxy-url: ask its administrator.",
+    "it does not accept the name and secret in proxy-url: ask its administrator.",
   );
   for (const secret of ["s%40crt", "s@crt", btoa("cl01:s@crt")]) assert(!stdout.includes(secret));
 });
@@ -755,7 +795,10 @@ test("diagnose prints what servers send without control characters", async () =>
   });
   const cluster = { "proxy-url": urlOf(server.authority) };
   const { stdout } = await run([], kubeconfig({ cluster }));
-  assertStringIncludes(stdout, "the proxy refused: 403 \\u{1b}[2J\\u{202e}good\n");
+  assertStringIncludes(
+    stdout,
+    "another proxy answers, not api-server-proxy: 403 \\u{1b}[2J\\u{202e}good\n",
+  );
 });
 
 test("diagnose says that clients use port 80 where proxy-url has none", async () => {

@@ -1,21 +1,16 @@
 /** The step `connect`: does the proxy open a tunnel, and if not, what is it that answers? */
 import type net from "node:net";
-import { formatAddress } from "../../protocol/address.ts";
+import { formatAddress, normalAddress } from "../../protocol/address.ts";
 import { failed, type Finding, ok, type Outcome } from "./finding.ts";
 import { hasHead, hasResponse, type HttpResponse, parseResponse, utf8 } from "./http.ts";
-import { readUntil, send, startTls, StepTimeout } from "./sockets.ts";
+import { readUntil, send, startTls } from "./sockets.ts";
 import type { ProxyPlace, ServerPlace } from "./target.ts";
 import { namesOf } from "./certificate.ts";
 
-/** What is to be said of a proxy of another make. */
-const ADVICE: Readonly<Record<number, string>> = {
-  403: "Ask the proxy's administrator whether it allows CONNECT to this host and port from here.",
-  502: "The proxy cannot connect to the API server: ask its administrator to check the path to it.",
-  503:
-    "The proxy has no capacity, or none of its API servers answers: try again, then ask its administrator.",
-  504: "The API server does not answer the proxy: ask its administrator to check the path to it.",
-};
 const NOT_A_PROXY = "proxy-url must be the address of the proxy, which listens on 8118 by default.";
+
+/** How long to wait for a tunnel: then there is time left to ask what it is that does not answer. */
+const ANSWER_MS = 4_500;
 
 /** Asks the proxy for a tunnel. @returns What it answered, as text in Latin-1. */
 export async function askForTunnel(
@@ -56,23 +51,25 @@ export async function openTunnel(
   signal: AbortSignal,
 ): Promise<Outcome<net.Socket>> {
   let answer = "";
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), ANSWER_MS);
   try {
-    answer = await askForTunnel(socket, proxy, server, signal);
-  } catch (error) {
-    if (error instanceof StepTimeout) {
-      return failed(
-        `the connection is open, but nothing answered within ${error.message}`,
-        "What listens there is no proxy, or it hangs. " + NOT_A_PROXY,
-      );
-    }
+    answer = await askForTunnel(socket, proxy, server, patience.signal);
+  } catch {
+    if (patience.signal.aborted) return noAnswer(await askWhoItIs(dialAgain, signal));
     // Closed or reset: the next question may show what it is.
+  } finally {
+    clearTimeout(timer);
   }
   const response = parseResponse(answer);
   if (isTunnel(response)) {
     return { ...ok(`${response!.status} ${response!.phrase}`), value: socket };
   }
   socket.destroy();
-  if (response !== undefined && isRefusal(response)) return refusal(response, proxy);
+  if (response !== undefined) {
+    if (isOurs(response)) return refusal(response, proxy);
+    if (isOtherProxy(response)) return refusalOfOther(response, proxy, server);
+  }
   const certificateNames = await namesBehindTls(dialAgain, signal);
   if (certificateNames !== undefined) {
     return failed(
@@ -86,31 +83,100 @@ export async function openTunnel(
   return noProxy(answer, response);
 }
 
-/** Statuses that only a proxy, or what stands in front of one, has a reason to give. */
-function isRefusal({ status, fields }: HttpResponse): boolean {
-  return fields.has("proxy-status") || [403, 407, 502, 503, 504].includes(status);
+function isOurs({ fields }: HttpResponse): boolean {
+  return fields.get("proxy-status")?.startsWith("api-server-proxy") ?? false;
 }
 
-function refusal(response: HttpResponse, proxy: ProxyPlace): Finding {
-  const { status, phrase, fields, body } = response;
-  const isOurs = fields.get("proxy-status")?.startsWith("api-server-proxy") ?? false;
-  const server = fields.get("server");
-  const found = `the proxy refused: ${status} ${utf8(phrase)}` +
-    (server === undefined ? "" : ` (${server})`);
-  const own = isOurs ? [utf8(body).trim().replace(`${phrase}. `, "")] : [];
-  if (status === 407) {
+/** Fields that proxies send, and web servers do not. */
+const PROXY_FIELDS = ["proxy-status", "proxy-authenticate", "via", "x-squid-error"];
+/** Statuses that only a proxy, or what stands in front of one, has a reason to give. */
+const PROXY_STATUSES = [403, 407, 502, 503, 504];
+
+function isOtherProxy({ status, fields }: HttpResponse): boolean {
+  return PROXY_STATUSES.includes(status) || PROXY_FIELDS.some((name) => fields.has(name)) ||
+    /proxy|squid|envoy/i.test(fields.get("server") ?? "");
+}
+
+function refusal({ status, phrase, body }: HttpResponse, proxy: ProxyPlace): Finding {
+  const advice = utf8(body).trim().replace(`${phrase}. `, "");
+  return failed(
+    `the proxy refused: ${status} ${utf8(phrase)}`,
+    advice,
+    ...status === 407 ? [`The proxy ${whatSecret(proxy)}`] : [],
+  );
+}
+
+function refusalOfOther(
+  response: HttpResponse,
+  proxy: ProxyPlace,
+  { host, port }: ServerPlace,
+): Finding {
+  const { status } = response;
+  const authority = formatAddress({ hostname: host, port });
+  const why = status === 403
+    ? `does not allow ${authority}: ask its administrator.`
+    : status === 407
+    ? whatSecret(proxy)
+    : status >= 500
+    ? `cannot connect to ${authority}. ` + (
+      normalAddress(host) === undefined
+        ? "It may look up that name in its own network; a Service's name is known in its own " +
+          "cluster only."
+        : "Ask its administrator to check the path to there."
+    )
+    : "refuses the tunnel: ask its administrator.";
+  return failed(
+    `${nameOf(response)} answers, not api-server-proxy: ${response.status} ${
+      utf8(response.phrase)
+    }`,
+    "If you want api-server-proxy, correct the address and port in proxy-url: it listens on 8118 " +
+      "by default.",
+    `If you want this proxy: it ${why}`,
+  );
+}
+
+/** What is wrong with name and secret. */
+function whatSecret({ authorization }: ProxyPlace): string {
+  return authorization === undefined
+    ? "wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
+    : "does not accept the name and secret in proxy-url: ask its administrator.";
+}
+
+/** What answers a simple request, as far as it shows that it is a proxy. */
+async function askWhoItIs(
+  dialAgain: () => Promise<net.Socket>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const socket = await dialAgain();
+    send(socket, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    const response = parseResponse(await readUntil(socket, hasHead, signal));
+    socket.destroy();
+    if (response === undefined) return undefined;
+    if (isOurs(response)) return "api-server-proxy";
+    return isOtherProxy(response) ? nameOf(response) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function noAnswer(name: string | undefined): Finding {
+  const seconds = `${ANSWER_MS / 1_000} s`;
+  if (name === undefined) {
     return failed(
-      found,
-      ...own,
-      proxy.authorization === undefined
-        ? "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
-        : "The proxy does not accept the name and secret in proxy-url: ask its administrator.",
+      `the connection is open, but nothing answered within ${seconds}`,
+      `What listens there is no proxy, or it hangs. ${NOT_A_PROXY}`,
     );
   }
   return failed(
-    found,
-    ...isOurs ? own : [ADVICE[status] ?? "Ask the administrator of the proxy."],
+    `${name} answers, but did not open the tunnel within ${seconds}`,
+    "It may be waiting for the API server: ask its administrator to check the path to there.",
   );
+}
+
+/** Who it is, by its own words. */
+function nameOf({ fields }: HttpResponse): string {
+  return utf8(fields.get("server") ?? "another proxy");
 }
 
 function noProxy(answer: string, response: HttpResponse | undefined): Finding {
