@@ -1,13 +1,10 @@
 /** Clients of other makes through the proxy: client-go, curl, JavaScript and Python. */
 import { assertEquals } from "@std/assert";
-import { CACHE, INFORMERS } from "./cluster.ts";
+import { javascript, python } from "./clients.ts";
+import { INFORMERS } from "./cluster.ts";
 import { Environment, test } from "./environment.ts";
 import { output, Process } from "../harness/child_process.ts";
 
-const CLIENTS = new URL("clients/", import.meta.url).pathname;
-const JAVASCRIPT_CLIENT = "@kubernetes/client-node@1.4.0";
-const PYTHON_CLIENT = "kubernetes==36.0.3";
-const INSTALL_LIMIT_MS = 10 * 60_000;
 const TUNNELS = 50;
 
 let environment: Environment;
@@ -37,38 +34,20 @@ for (const version of ["--http1.1", "--http2"]) {
 }
 
 test("the official JavaScript client lists and watches", async () => {
-  const directory = `${CACHE}/javascript`;
-  await Deno.mkdir(directory, { recursive: true });
-  const packages = ["--no-save", "--no-package-lock", "--no-audit", JAVASCRIPT_CLIENT];
-  await output(["npm", "install", `--prefix=${directory}`, ...packages], {
-    limitMs: INSTALL_LIMIT_MS,
-  });
-  // Node looks for packages beside the script.
-  const script = `${directory}/list_and_watch.mjs`;
-  await Deno.copyFile(`${CLIENTS}list_and_watch.mjs`, script);
-  await listsAndWatches(["node", script, environment.kubeconfig], "for-javascript");
+  const command = await javascript("list_and_watch.mjs");
+  await listsAndWatches([...command, environment.kubeconfig], "for-javascript");
 });
 
-/** The Python that has the official client. */
-async function python(): Promise<string> {
-  const directory = `${CACHE}/python`;
-  await output(["python3", "-m", "venv", directory]);
-  const install = [`${directory}/bin/pip`, "install", "--quiet", PYTHON_CLIENT];
-  await output(install, { limitMs: INSTALL_LIMIT_MS });
-  return `${directory}/bin/python`;
-}
-
 test("the official Python client lists and watches", async () => {
-  const script = `${CLIENTS}list_and_watch.py`;
   const { kubeconfig, proxy } = environment;
-  await listsAndWatches([await python(), script, kubeconfig, proxy.url], "for-python");
+  const command = await python("list_and_watch.py");
+  await listsAndWatches([...command, kubeconfig, proxy.url], "for-python");
 });
 
 test("the official Python client's exec reaches an API server with an IPv6 address", async () => {
   const { cluster, kubeconfig, proxy } = environment;
-  const script = `${CLIENTS}exec_ipv6.py`;
-  const command = [await python(), "-W", "ignore", script, kubeconfig, proxy.url, cluster.pod];
-  assertEquals(await output(command), "hello\n");
+  const command = await python("exec_ipv6.py");
+  assertEquals(await output([...command, kubeconfig, proxy.url, cluster.pod]), "hello\n");
   const line = await proxy.logged((line) =>
     line.msg === "tunnel" && line.authority === "[fd00::1]:6443"
   );

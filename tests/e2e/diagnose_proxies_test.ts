@@ -28,6 +28,7 @@ cache deny all
 visible_hostname squid
 dns_nameservers 127.0.0.1
 dns_timeout 1 second
+dns_retransmit_interval 1 second
 acl server port ${serverPort} 1
 http_access deny !server
 http_access allow all
@@ -59,6 +60,7 @@ const HAPROXY: OtherProxy = {
   config: (port) => `
 defaults
   mode http
+  retries 0
   timeout connect 5s
   timeout client 5s
   timeout server 5s
@@ -91,7 +93,7 @@ for (
     ],
     [
       TINYPROXY,
-      NAME,
+      ALLOWED,
       "tinyproxy/* answers, not api-server-proxy: 500 Unable to connect",
       "cannot",
     ],
