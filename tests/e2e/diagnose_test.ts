@@ -4,12 +4,21 @@
  *
  *   consumer ── gateway ── provider
  */
-import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
+import { X509Certificate } from "node:crypto";
+import {
+  assert,
+  assertEquals,
+  assertLessOrEqual,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { type Outcome, output, run } from "../harness/child_process.ts";
 import { PROXY_START, proxyCommand, ProxyProcess } from "../harness/process.ts";
+import { eventually } from "../harness/test.ts";
 import { createServerCertificate } from "../../demo/certificate.ts";
 import { Cluster, KUBECTL, SERVER } from "./cluster.ts";
 import { test } from "./environment.ts";
+import { find, missing } from "../deploy/tools.ts";
 import { Machine, whyNoNamespaces } from "./network_namespaces.ts";
 
 const PORT = 8118;
@@ -17,7 +26,7 @@ const CONSUMER = "192.168.110.0";
 const PROVIDER = "192.168.110.3";
 const PROXY_URL = `http://${PROVIDER}:${PORT}`;
 
-const reason = await whyNoNamespaces();
+const reason = await whyNoNamespaces() ?? missing({ openssl: find("openssl") !== undefined });
 const skip = reason !== undefined;
 const why = skip ? ` (skipped: ${reason})` : "";
 
@@ -85,6 +94,31 @@ const OK = {
 };
 const NO_API_SERVER = ["readyz", "version", "user"]
   .map((step) => `${step} skipped there is no connection to the API server`);
+
+/** Has the cluster's authority sign a certificate; an expired one was valid for a second. */
+async function sign(
+  validity: "valid" | "expired",
+  subject: string,
+  usage: string,
+  alternativeName = "DNS:nobody",
+  keyFile?: string,
+): Promise<{ certificate: string; key: string }> {
+  const scratch = await cluster.scratch();
+  const request = `${scratch}/request`, key = keyFile ?? `${scratch}/key`;
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-keyout", key];
+  const extensions = [`extendedKeyUsage=${usage}`, `subjectAltName=${alternativeName}`];
+  await output([
+    ...["openssl", "req", "-new", "-subj", subject, "-out", request],
+    ...keyFile === undefined ? newKey : ["-key", keyFile],
+    ...extensions.flatMap((extension) => ["-addext", extension]),
+  ]);
+  const certificate = await output([
+    ...["openssl", "x509", "-req", "-in", request, "-copy_extensions", "copy"],
+    ...["-CA", cluster.ca, "-CAkey", cluster.ca.replace(/crt$/, "key")],
+    ...["-days", validity === "valid" ? "1" : "0"],
+  ]);
+  return { certificate, key: await Deno.readTextFile(key) };
+}
 
 test("diagnose finds nothing wrong with a good path" + why, async () => {
   const outcome = await diagnose(await kubeconfig(), "--cidr=192.168.110.0/24");
@@ -229,6 +263,89 @@ test("diagnose finds a real API server in the proxy's place" + why, async () => 
     tableOf(outcome)[3]!,
     /^connect FAILED a TLS server answers, not a proxy; its certificate is for kubernetes, /,
   );
+}, skip);
+
+test("diagnose says that a client certificate has expired" + why, async () => {
+  const config = JSON.parse(await kubeconfig());
+  const diagnoseWith = async (validity: "valid" | "expired") => {
+    const { certificate, key } = await sign(validity, "/O=system:masters/CN=someone", "clientAuth");
+    const data = { "client-certificate-data": btoa(certificate), "client-key-data": btoa(key) };
+    config.users[0].user = data;
+    return { certificate, outcome: await diagnose(JSON.stringify(config)) };
+  };
+  const good = await diagnoseWith("valid");
+  assertEquals(
+    tableOf(good.outcome).at(-2),
+    "user ok authenticated as someone; groups: system:masters, system:authenticated",
+  );
+  const { certificate, outcome } = await diagnoseWith("expired");
+  assertEquals(outcome.code, 1);
+  assertEquals(tableOf(outcome).slice(-2), [
+    "user FAILED 401: the API server does not accept the credentials (a client certificate)",
+    "First broken step: user",
+  ]);
+  const day = new X509Certificate(certificate).validToDate.toISOString().slice(0, 10);
+  assertStringIncludes(outcome.stdout, `-> The client certificate expired on ${day}.`);
+}, skip);
+
+test("diagnose says that the API server's own certificate has expired" + why, async () => {
+  const config = await kubeconfig();
+  const file = cluster.ca.replace(/ca\.crt$/, "serving.crt");
+  const before = await Deno.readTextFile(file);
+  const subject = ["/CN=kubernetes", "serverAuth", "DNS:kubernetes.default.svc"] as const;
+  const { certificate } = await sign("expired", ...subject, file.replace(/crt$/, "key"));
+  const day = new X509Certificate(certificate).validToDate.toISOString().slice(0, 10);
+  // It watches the file.
+  await Deno.writeTextFile(file, certificate);
+  let table: string[] = [];
+  const tls = async () => (table = tableOf(await diagnose(config)))[4];
+  await eventually(
+    "it serves it",
+    tls,
+    `tls FAILED the API server's certificate expired on ${day}`,
+  );
+  assertEquals(table.slice(5), [
+    "readyz ok the API server is ready",
+    table[6]!,
+    "user skipped credentials are not sent to a server that is not trusted",
+    "First broken step: tls",
+  ]);
+  await Deno.writeTextFile(file, before);
+  await eventually("it serves the other again", async () => (await tls())!.slice(0, 7), "tls ok ");
+}, skip);
+
+test("diagnose lists what is not ready when etcd cannot be reached" + why, async () => {
+  const config = await kubeconfig();
+  const others = [cluster.address, cluster.kubelet].map((address) => address.split(":").at(-1));
+  const sockets = await provider.run("ss", "--listening", "--tcp", "--numeric", "--no-header");
+  const ports = [...sockets.matchAll(/ 127\.0\.0\.1:(\d+) /g)].map(([, port]) => port!);
+  const etcd = ports.filter((port) => !others.includes(port));
+  const rule = (port: string) => [
+    ...["INPUT", "--protocol", "tcp", "--destination-port", port],
+    ...["--jump", "REJECT", "--reject-with", "tcp-reset"],
+  ];
+  for (const port of etcd) await provider.run("iptables", "--append", ...rule(port));
+  try {
+    let outcome = await diagnose(config);
+    const readyz = async () => tableOf(outcome = await diagnose(config))[5];
+    await eventually(
+      "it finds that out",
+      readyz,
+      "readyz FAILED the API server is not ready: etcd, etcd-readiness",
+    );
+    assertEquals(outcome.code, 1);
+    assertMatch(tableOf(outcome)[6]!, /^version ok Kubernetes v/);
+    assertEquals(tableOf(outcome).slice(7), [
+      "user ok authenticated as admin; groups: system:masters, system:authenticated",
+      "First broken step: readyz",
+    ]);
+    assertStringIncludes(
+      outcome.stdout,
+      "-> The path to it works. If this lasts, look at the API server's own log and at etcd.",
+    );
+  } finally {
+    for (const port of etcd) await provider.run("iptables", "--delete", ...rule(port));
+  }
 }, skip);
 
 test("diagnose gives the proxy's reason when the API server is down" + why, async () => {
