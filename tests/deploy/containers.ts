@@ -129,14 +129,17 @@ function command(args: readonly string[], options: ContainerOptions): string[] {
   ];
 }
 
-/** Runs the image to its end. */
+/** Runs the image to its end. @param options `stdin` is what it reads. */
 export async function runImage(
   args: readonly string[],
-  options: ContainerOptions = {},
+  { stdin, ...options }: ContainerOptions & { readonly stdin?: string } = {},
 ): Promise<Outcome> {
   const [podman, ...rest] = command(args, options);
   const at = rest.indexOf("run") + 1;
-  return await run([podman!, ...rest.slice(0, at), "--rm", ...rest.slice(at)]);
+  const once = ["--rm", ...(stdin === undefined ? [] : ["--interactive"])];
+  return await run([podman!, ...rest.slice(0, at), ...once, ...rest.slice(at)], {
+    ...stdin !== undefined && { stdin },
+  });
 }
 
 /** A container in which the proxy runs. */

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { output } from "../harness/child_process.ts";
 import { test } from "../harness/test.ts";
+import { FakeApiServer, TOKEN } from "../commands/api_server.ts";
 import { architectureOf } from "../../release/elf.ts";
 import {
   baseSize,
@@ -111,6 +112,32 @@ test("image answers whether it is ready, with no curl inside", async () => {
   assertEquals(code, 0, stderr);
   const nowhere = ["ready", "http://127.0.0.1:1/readyz"];
   assertEquals((await container.exec("/usr/bin/api-server-proxy", ...nowhere)).code, 1);
+}, { skip });
+
+test("image diagnoses a path from a kubeconfig on its standard input", async () => {
+  await using api = await FakeApiServer.start();
+  const { host, port } = api.authority;
+  await using container = await Container.start([...ANY_PORT, `--upstream=${host}:${port}`]);
+  const kubeconfig = (proxyPort: number) =>
+    JSON.stringify({
+      "current-context": "cl02",
+      contexts: [{ name: "cl02", context: { cluster: "provider", user: "me" } }],
+      clusters: [{
+        name: "provider",
+        cluster: {
+          server: "https://kubernetes.default.svc",
+          "proxy-url": `http://127.0.0.1:${proxyPort}`,
+          "certificate-authority-data": btoa(api.certificate.authority),
+        },
+      }],
+      users: [{ name: "me", user: { token: TOKEN } }],
+    });
+  const good = await runImage(["diagnose"], { stdin: kubeconfig(container.port) });
+  assertEquals([good.code, good.stderr], [0, ""]);
+  assertMatch(good.stdout, /^user +ok .* authenticated as me;[^]*\nEvery step succeeded: /m);
+  const broken = await runImage(["diagnose"], { stdin: kubeconfig(1) });
+  assertEquals(broken.code, 1);
+  assertMatch(broken.stdout, /\nFirst broken step: tcp\n$/);
 }, { skip });
 
 test("image for arm64 is built on this processor, with a program for the other", async () => {
