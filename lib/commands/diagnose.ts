@@ -80,7 +80,7 @@ export async function diagnose(args: readonly string[], io: Io): Promise<number>
     },
   });
   if (!isJson) io.print("");
-  io.print(isJson ? jsonOf(reading.target, steps) : conclusion(steps));
+  for (const line of isJson ? [jsonOf(reading.target, steps)] : conclusion(steps)) io.print(line);
   return firstBroken(steps) === undefined ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -178,8 +178,11 @@ test("diagnose prints advice below the broken step, goes on, and names the step 
     lines[3],
     " ".repeat(31) + `-> Write ${path.proxyUrl} as proxy-url. The steps below use that.`,
   );
-  assertMatch(lines.at(-3)!, /^user {8}ok /);
-  assertEquals(lines.at(-1), "First broken step: kubeconfig");
+  assertMatch(lines.at(-4)!, /^user {8}ok /);
+  assertEquals(lines.slice(-2), [
+    "The kubeconfig does not lead kubectl through the proxy to the API server.",
+    "First broken step: kubeconfig",
+  ]);
 });
 
 test("diagnose is a command of the program, and needs nothing but the network", async () => {
@@ -311,6 +314,47 @@ test("diagnose finds a server that is no https, and the proxy in its place", asy
   ]);
 });
 
+test("diagnose finds the proxy's port in server, and no proxy-url", async () => {
+  const { table } = await found({ cluster: { server: "https://10.81.0.3:8118" } });
+  const [result, text, first, second] = table.kubeconfig as string[];
+  assertEquals([result, text, first], [
+    "failed",
+    'context "cl02" has no proxy-url, so kubectl connects to 10.81.0.3:8118 directly',
+    "If 10.81.0.3:8118 is the proxy, write http://10.81.0.3:8118 as proxy-url, and a name of the " +
+    "API server as server: https://kubernetes.default.svc",
+  ]);
+  assertMatch(second!, /^Name the proxy in the kubeconfig: /);
+});
+
+test("diagnose says in one sentence what the first broken step means", async () => {
+  await using path = await Path.start();
+  await using lone = new TestProxy({ upstreams: [nobody()] });
+  const other = await createServerCertificate(["other"]);
+  const url = (authority: Authority) => ({ ...path.cluster, "proxy-url": urlOf(authority) });
+  const cases: [string, string, Kubeconfig][] = [
+    ["tcp", "This machine cannot connect to the proxy.", { cluster: url(nobody()) }],
+    [
+      "connect",
+      "The proxy's address can be reached, but what is there opens no tunnel to the API server.",
+      { cluster: url(lone.authority) },
+    ],
+    [
+      "tls",
+      "The proxy opens the tunnel, but there is no trusted connection to the API server through it.",
+      { cluster: { ...path.cluster, "certificate-authority-data": btoa(other.authority) } },
+    ],
+    [
+      "user",
+      "The path works, but the API server does not let this user in.",
+      { cluster: path.cluster, user: { token: "wrong" } },
+    ],
+  ];
+  for (const [step, meaning, config] of cases) {
+    const { stdout } = await run([], kubeconfig(config));
+    assertEquals(stdout.split("\n").slice(-3), ["", meaning, `First broken step: ${step}`]);
+  }
+});
+
 test("diagnose compares the address with --cidr, and gives the one to use instead", async () => {
   await using path = await Path.start();
   const outside = await found({ cluster: path.cluster }, "--cidr=10.81.0.0/16");
@@ -399,7 +443,6 @@ for (
       "Content-Length: 25\r\n\r\nNo secret. Ask for one.\r\n",
       "the proxy refused: 407 No secret",
       "Ask for one.",
-      "The proxy wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT.",
     ],
     [
       "HTTP/1.1 500 Unable to connect\r\nServer: tinyproxy/1.11.1\r\n\r\n",
@@ -804,7 +847,11 @@ test("diagnose prints what servers send without control characters", async () =>
 test("diagnose says that clients use port 80 where proxy-url has none", async () => {
   const { table } = await found({ cluster: { "proxy-url": "http://127.0.0.1" } });
   if (table.tcp === "ok") return;
-  assertStringIncludes(`${table.tcp}`, "proxy-url has no port, so clients use 80.");
+  assertEquals(
+    (table.tcp as string[])[2],
+    "proxy-url has no port, so clients use 80. api-server-proxy listens on 8118.",
+  );
+  assert(!`${table.tcp}`.includes("Check the port"));
 });
 
 for (

@@ -82,7 +82,10 @@ async function kubeconfig(
 function tableOf({ stdout }: Outcome): string[] {
   const lines = stdout.trimEnd().split("\n");
   assertMatch(lines[0]!, /^Checking the path: this machine -> HTTP proxy /);
-  return lines.slice(2).filter((line) => line !== "" && !line.startsWith(" "))
+  const end = lines.findLastIndex((line) => line === "");
+  // Without the sentence that says what the broken step means.
+  const conclusion = lines.slice(end).slice(-1);
+  return [...lines.slice(2, end), ...conclusion].filter((line) => !line.startsWith(" "))
     .map((line) => line.replace(/ +\d+ ms {2}/, " ").replace(/ {2,}/g, " "));
 }
 

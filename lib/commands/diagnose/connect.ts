@@ -67,7 +67,7 @@ export async function openTunnel(
   }
   socket.destroy();
   if (response !== undefined) {
-    if (isOurs(response)) return refusal(response, proxy);
+    if (isOurs(response)) return refusal(response);
     if (isOtherProxy(response)) return refusalOfOther(response, proxy, server);
   }
   const certificateNames = await namesBehindTls(dialAgain, signal);
@@ -97,18 +97,15 @@ function isOtherProxy({ status, fields }: HttpResponse): boolean {
     /proxy|squid|envoy/i.test(fields.get("server") ?? "");
 }
 
-function refusal({ status, phrase, body }: HttpResponse, proxy: ProxyPlace): Finding {
+/** Its advice is in the body, after the phrase. */
+function refusal({ status, phrase, body }: HttpResponse): Finding {
   const advice = utf8(body).trim().replace(`${phrase}. `, "");
-  return failed(
-    `the proxy refused: ${status} ${utf8(phrase)}`,
-    advice,
-    ...status === 407 ? [`The proxy ${whatSecret(proxy)}`] : [],
-  );
+  return failed(`the proxy refused: ${status} ${utf8(phrase)}`, advice);
 }
 
 function refusalOfOther(
   response: HttpResponse,
-  proxy: ProxyPlace,
+  { authorization }: ProxyPlace,
   { host, port }: ServerPlace,
 ): Finding {
   const { status } = response;
@@ -116,7 +113,9 @@ function refusalOfOther(
   const why = status === 403
     ? `does not allow ${authority}: ask its administrator.`
     : status === 407
-    ? whatSecret(proxy)
+    ? authorization === undefined
+      ? "wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
+      : "does not accept the name and secret in proxy-url: ask its administrator."
     : status >= 500
     ? `cannot connect to ${authority}. ` + (
       normalAddress(host) === undefined
@@ -133,13 +132,6 @@ function refusalOfOther(
       "by default.",
     `If you want this proxy: it ${why}`,
   );
-}
-
-/** What is wrong with name and secret. */
-function whatSecret({ authorization }: ProxyPlace): string {
-  return authorization === undefined
-    ? "wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
-    : "does not accept the name and secret in proxy-url: ask its administrator.";
 }
 
 /** What answers a simple request, as far as it shows that it is a proxy. */

@@ -10,8 +10,9 @@ import type { ProxyPlace } from "./target.ts";
 
 /** Where the addresses of the proxy come from. */
 const FIND_ADDRESS =
-  "To find the address: in the proxy's cluster, `kubectl get ip -n liqo api-server-proxy -o " +
-  "jsonpath='{.status.ip}'`, then `api-server-proxy remap` with the CIDR of this cluster for it.";
+  "To find the address with Liqo: in the proxy's cluster, `kubectl get ip -n liqo api-server-proxy " +
+  "-o jsonpath='{.status.ip}'`; then `api-server-proxy remap` with the CIDR that this cluster has " +
+  "for that one.";
 
 /** Finds the addresses of the proxy, and compares them with the block in which they should lie. */
 export async function findAddresses(
@@ -117,8 +118,9 @@ export async function reachProxy(
     if (code === "ECONNREFUSED") {
       return failed(
         `${places} refused the connection: the address answers, but nothing listens on that port`,
-        ...portAdvice,
-        "Check the port: api-server-proxy listens on 8118 unless --port says otherwise.",
+        ...proxy.isDefaultPort
+          ? portAdvice
+          : ["Check the port: api-server-proxy listens on 8118 unless --port says otherwise."],
         "In the proxy's cluster, check that it runs and is ready: `kubectl get pods -n liqo -l " +
           "app.kubernetes.io/name=proxy`.",
       );

@@ -72,6 +72,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Where the proxy's own port is not given, it is this one. */
 const PROXY_PORT = 8118;
+const NAME_AS_SERVER = "a name of the API server as server: https://kubernetes.default.svc";
 const NO_USER: User = {
   fields: [],
   certificate: undefined,
@@ -100,8 +101,13 @@ export function readKubeconfig(text: string, proxyUrl?: string, noProxy?: string
   const proxy = urlText === undefined ? undefined : readProxy(urlText, problems);
   const setCluster = `kubectl config set-cluster ${context.cluster}`;
   if (proxy === undefined) {
+    const place = `${server.host}:${server.port}`;
+    const isProxy = server.port === PROXY_PORT && problems.length === 0;
     problems.unshift(failed(
-      `${label} has no proxy-url, so kubectl connects to ${server.host}:${server.port} directly`,
+      `${label} has no proxy-url, so kubectl connects to ${place} directly`,
+      ...isProxy
+        ? [`If ${place} is the proxy, write http://${place} as proxy-url, and ${NAME_AS_SERVER}`]
+        : [],
       `Name the proxy in the kubeconfig: ${setCluster} --proxy-url=http://ADDRESS:${PROXY_PORT}`,
       "Without it kubectl takes a proxy from HTTPS_PROXY, unless NO_PROXY matches the server: " +
         "entries such as .svc do. To check that: " +
@@ -214,8 +220,8 @@ function readServer(text: string, problems: Finding[]): ServerPlace {
   if (url.protocol === "http:") {
     problems.push(failed(
       `server is ${text}, which is not https: a client then asks the proxy for no tunnel`,
-      `Write https://${url.host}. If that is the proxy's address, write it as proxy-url, and a ` +
-        "name of the API server as server: https://kubernetes.default.svc",
+      `Write https://${url.host}. If that is the proxy's address, write it as proxy-url, and ` +
+        NAME_AS_SERVER,
     ));
   }
   const host = bare(url.hostname);
