@@ -2,15 +2,10 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { type Cidr, parseCidr } from "../protocol/address.ts";
 import { EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
+import { readArguments, readKubeconfig } from "./diagnose/reading.ts";
 import { conclusion, firstBroken, jsonOf, linesOf, title } from "./diagnose/report.ts";
 import { diagnose as runSteps } from "./diagnose/steps.ts";
-import {
-  InputError,
-  KUBECONFIG_COMMAND,
-  readArguments,
-  type Reading,
-  readKubeconfig,
-} from "./diagnose/target.ts";
+import { InputError, KUBECONFIG_COMMAND, type Reading } from "./diagnose/target.ts";
 
 /** How long one step may take. */
 const STEP_TIMEOUT_MS = 5_000;

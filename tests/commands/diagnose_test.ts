@@ -10,6 +10,7 @@ import { TestProxy } from "../harness/proxy.ts";
 import { run as runProcess } from "../harness/child_process.ts";
 import { PROXY_START, proxyCommand } from "../harness/process.ts";
 import { test } from "../harness/test.ts";
+import { filesIn, readSource } from "../sources.ts";
 import { type Answer, FakeApiServer, TOKEN } from "./api_server.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -902,4 +903,11 @@ test("diagnose --help prints how it is used", async () => {
   const { code, stdout } = await run(["--help"]);
   assertEquals(code, 0);
   assertMatch(stdout, /^Usage:\n {2}kubectl config view --raw --minify --flatten -o json \| /);
+});
+
+test("diagnose is loaded when it runs, not when the proxy starts", () => {
+  const others = filesIn("lib").filter((file) => !/^lib\/commands\/diagnose\b/.test(file));
+  const importing = ["main.ts", ...others]
+    .filter((file) => /\bfrom\s+["'][^"']*\/diagnose\b/.test(readSource(file)));
+  assertEquals(importing, []);
 });

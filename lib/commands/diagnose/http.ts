@@ -1,4 +1,5 @@
 /** HTTP/1.1 responses as text (RFC 9112). Pure. */
+import { Buffer } from "node:buffer";
 
 /** A response. */
 export interface HttpResponse {
@@ -52,4 +53,10 @@ function dechunk(text: string): string {
 /** Latin-1 bytes as the UTF-8 that they are. */
 export function utf8(text: string): string {
   return new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0)));
+}
+
+/** Credentials of the scheme Basic (RFC 7617). */
+export function basic(name: string, secret: string): string {
+  const pair = `${name}:${secret}`;
+  return `Basic ${Buffer.from(pair).toString("base64")}`;
 }
