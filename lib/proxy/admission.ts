@@ -34,12 +34,12 @@ export class Admission {
     return this.#own[TOTAL]!;
   }
 
-  /** Whether no more clients fit, from any source. */
-  get isFull(): boolean {
-    return this.#count(TOTAL) >= this.#maxTotal;
+  /** How many more clients fit; `Infinity` without a limit. */
+  get free(): number {
+    return this.#maxTotal - this.#count(TOTAL);
   }
 
-  /** Whether that source has all the places that one source may have. */
+  /** Whether that source has all the slots that one source may have. */
   isFullFor(source: bigint | undefined): boolean {
     if (source === undefined) return false;
     const slot = this.#sources?.find(source);
@@ -52,13 +52,16 @@ export class Admission {
    * @param source Its {@linkcode sourceKey}; `undefined` while it is not known whom it counts for.
    */
   enter(source: bigint | undefined): Refusal | undefined {
-    // It counts first and compares then: two workers cannot both take the last slot.
-    Atomics.add(this.#own, TOTAL, 1);
-    const refusal = this.#count(TOTAL) > this.#maxTotal
-      ? new Refusal("too_many_connections")
-      : this.claim(source);
-    if (refusal !== undefined) Atomics.sub(this.#own, TOTAL, 1);
-    return refusal;
+    while (this.free > 0) {
+      // It counts first and compares then: two workers cannot both take the last slot. If both step
+      // back, both try again.
+      Atomics.add(this.#own, TOTAL, 1);
+      const refusal = this.free < 0 ? "step back" : this.claim(source);
+      if (refusal === undefined) return undefined;
+      Atomics.sub(this.#own, TOTAL, 1);
+      if (refusal !== "step back") return refusal;
+    }
+    return new Refusal("too_many_connections");
   }
 
   /** Counts a client that is in for its source, or says why not. */

@@ -95,6 +95,8 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   previous: Connection | undefined;
   next: Connection | undefined;
   readonly acceptedMs = performance.now();
+  /** When it got its slot; from then on it is read. */
+  enteredMs = NaN;
   readonly #id: number;
   readonly #client: Deno.TcpConn;
   readonly #context: ConnectionContext;

@@ -4,6 +4,8 @@ import { LinkedList } from "./linked_list.ts";
 
 /** All connections that have a socket. */
 export class ConnectionLists {
+  /** Those for which a slot is looked for; nothing has been read from them. */
+  readonly arriving = new LinkedList<Connection>();
   /** Those that were admitted and whose request is not complete. */
   readonly waiting = new LinkedList<Connection>();
   /** Those that have a tunnel, or will have one once the upstream is reached. */
@@ -17,7 +19,7 @@ export class ConnectionLists {
   }
 
   get isEmpty(): boolean {
-    return this.admittedCount === 0 && this.lingering.size === 0;
+    return this.admittedCount === 0 && this.arriving.size === 0 && this.lingering.size === 0;
   }
 
   /** All of them; the one just yielded may end or move to another list. */
@@ -26,5 +28,6 @@ export class ConnectionLists {
     yield* this.lingering;
     yield* this.served;
     yield* this.waiting;
+    yield* this.arriving;
   }
 }

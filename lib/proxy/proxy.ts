@@ -15,6 +15,7 @@ import { isDescriptorShortage, SpareDescriptors } from "../telemetry/spare_descr
 import { Credentials } from "../protocol/credentials.ts";
 import { createPolicy, type Policy } from "../protocol/policy.ts";
 import { Refusal } from "../protocol/refusal.ts";
+import { Room } from "./room.ts";
 import { layoutFor, MAX_TICK_INTERVAL_MS, type SharedMemory } from "./shared_memory.ts";
 import { sourceKey } from "./source_table.ts";
 import { isReset, isSameListener, listenOn } from "./sockets.ts";
@@ -26,12 +27,10 @@ const SPARE_DESCRIPTORS = 4;
 const FIRST_ACCEPT_PAUSE_MS = 5, LAST_ACCEPT_PAUSE_MS = 1_000;
 /** Refused clients that may still be reading their answer; over that, the oldest go. */
 const MAX_LINGERING = 256;
-/** After this many turns of the event loop, a millisecond each, all ready sockets have been read. */
-const READ_TURNS = 4;
 /** A tick that comes this late judges no timeout; the next one does. */
 const STANDSTILL_MS = 1_000;
-/** How often, and how long each time, a client waits for another worker to make room for it. */
-const ROOM_TURNS = 100, ROOM_TURN_MS = 5;
+/** The pause before it is checked again whether clients may be accepted. */
+const CROWDED_PAUSE_MS = 5;
 
 /** A running proxy: it listens from the constructor on, until {@linkcode Proxy.finished} resolves. */
 export class Proxy {
@@ -46,10 +45,10 @@ export class Proxy {
   readonly #peers: readonly string[];
   readonly #context: ConnectionContext;
   readonly #admission: Admission;
+  readonly #room: Room;
   readonly #evacuation: Evacuation;
   readonly #shared: SharedMemory;
   readonly #worker: number;
-  readonly #onRoomWanted: (worker: number) => void;
   readonly #metrics: Metrics;
   readonly #lag: LoopLag;
   readonly #spares = new SpareDescriptors(SPARE_DESCRIPTORS);
@@ -61,8 +60,6 @@ export class Proxy {
   /** The address of the last client, and what it is in its normal spelling: most have the same. */
   #lastHostname = "";
   #lastSource = "";
-  /** What clients that were accepted before have sent has been read. */
-  #lastReadMs = 0;
   #isShuttingDown = false;
   #drain: Drain | undefined;
   #lastTickMs = performance.now();
@@ -70,7 +67,7 @@ export class Proxy {
 
   /**
    * @param worker Index of this worker among those that share the memory.
-   * @param onRoomWanted Has that worker do {@linkcode Proxy.makeRoom}.
+   * @param onRoomWanted Calls {@linkcode Proxy.makeRoom} in that worker.
    * @throws The error of `Deno.listen`.
    */
   constructor(
@@ -78,9 +75,8 @@ export class Proxy {
     log: Log,
     shared: SharedMemory,
     worker = 0,
-    onRoomWanted: (worker: number) => void = () => {},
+    onRoomWanted: (worker: number, client: number) => void = () => {},
   ) {
-    this.#onRoomWanted = onRoomWanted;
     this.#config = config;
     this.#log = log;
     this.#shared = shared;
@@ -93,6 +89,15 @@ export class Proxy {
     this.#policy = createPolicy(config.allowFrom, config.allowedAuthorities);
     this.#peers = peerNames(config);
     this.#admission = new Admission(config, shared, worker);
+    this.#room = new Room({
+      admission: this.#admission,
+      connections: this.#connections,
+      shared,
+      worker,
+      onRoomWanted,
+      onEntered: () => this.#metrics.add("connections_active", 1),
+      closed: this.#listenerClosed.signal,
+    });
     const upstreams = new Upstreams({
       authorities: config.upstreams,
       allowedAuthorities: config.allowedAuthorities,
@@ -161,6 +166,9 @@ export class Proxy {
     this.#drain = new Drain(this.#connections, this.#config.drainTimeoutMs);
     this.#listenerClosed.abort();
     for (const listener of this.#listeners) listener.close();
+    for (const connection of this.#connections.arriving) {
+      void connection.run(new Refusal("draining"));
+    }
     for (const connection of this.#connections.waiting) {
       connection.stopWaiting(new Refusal("draining"));
     }
@@ -172,11 +180,8 @@ export class Proxy {
     let pauseMs = 0;
     for (;;) {
       try {
-        if (this.#wouldEvictUnread()) await this.#waitForReads();
+        while (this.#room.isCrowded) await delay(CROWDED_PAUSE_MS, this.#listenerClosed.signal);
         const client = await listener.accept();
-        if (this.#othersShouldMakeRoom() && this.#mayEnter(this.#sourceOf(client))) {
-          await this.#askForRoom();
-        }
         if (this.#drain === undefined) this.#start(client);
         else client.close();
         pauseMs = 0;
@@ -204,59 +209,9 @@ export class Proxy {
     return this.#spares.release();
   }
 
-  /** Whether the next client would push out one whose request may be here, but is not read yet. */
-  #wouldEvictUnread(): boolean {
-    const { first } = this.#connections.waiting;
-    return first !== undefined && first.acceptedMs >= this.#lastReadMs && this.#admission.isFull;
-  }
-
-  /** Waits until all data from clients is read: one turn of the event loop reads only some of it. */
-  async #waitForReads(): Promise<void> {
-    for (let turn = 0; turn < READ_TURNS; turn++) await delay(0, this.#listenerClosed.signal);
-    this.#lastReadMs = performance.now();
-  }
-
-  /** Has the client that has waited longest leave, if there is no other room. */
-  async makeRoom(): Promise<void> {
-    if (this.#wouldEvictUnread()) await this.#waitForReads();
-    // Meanwhile it may have found room elsewhere, and have filled it.
-    const isWanted = this.#shared.roomWanted.some((clients) => clients > 0);
-    if (isWanted && this.#admission.isFull) this.#evictOldest();
-  }
-
-  /** Whether a client of another worker is to leave for the next one. */
-  #othersShouldMakeRoom(): boolean {
-    return this.#shared.oldestWaiting.length > 1 && this.#admission.isFull &&
-      this.#oldestWaitingWorker() !== this.#worker;
-  }
-
-  /** The worker whose client has waited longest: this one if none waits. */
-  #oldestWaitingWorker(): number {
-    const { oldestWaiting } = this.#shared;
-    let oldest = this.#worker;
-    oldestWaiting.forEach((id, worker) => {
-      if (id > 0 && (oldestWaiting[oldest] === 0 || id < oldestWaiting[oldest]!)) oldest = worker;
-    });
-    return oldest;
-  }
-
-  /** Asks the others for room until there is some, but not for long. */
-  async #askForRoom(): Promise<void> {
-    const { roomWanted } = this.#shared;
-    Atomics.add(roomWanted, this.#worker, 1);
-    for (let turn = 0; turn < ROOM_TURNS && this.#othersShouldMakeRoom(); turn++) {
-      this.#onRoomWanted(this.#oldestWaitingWorker());
-      await delay(ROOM_TURN_MS, this.#listenerClosed.signal);
-    }
-    Atomics.sub(roomWanted, this.#worker, 1);
-  }
-
-  /** Only the client that has waited longest of all workers' leaves: one that came later may be sending. @returns Whether one has. */
-  #evictOldest(): boolean {
-    const { first } = this.#connections.waiting;
-    if (first === undefined || this.#oldestWaitingWorker() !== this.#worker) return false;
-    first.stopWaiting(new Refusal("too_many_connections"));
-    return true;
+  /** Has that client leave, and others, as long as clients of any worker look for a slot. */
+  makeRoom(client: number): Promise<void> {
+    return this.#room.makeRoom(client);
   }
 
   #start(client: Deno.TcpConn): void {
@@ -265,16 +220,10 @@ export class Proxy {
     const connection = new Connection(id, client, source, this.#context);
     if (this.#spares.isShort) this.#spares.refill();
     connection.countedFor = this.#countedFor(source);
-    const refusal = this.#spares.isShort
-      ? new Refusal("local_shortage")
-      : this.#admit(source, connection.countedFor);
     this.#metrics.add("connections_total", 1);
-    if (refusal === undefined) {
-      this.#metrics.add("connections_active", 1);
-      this.#connections.waiting.add(connection);
-      this.#publishWaiting();
-    }
-    void connection.run(refusal);
+    if (this.#spares.isShort) void connection.run(new Refusal("local_shortage"));
+    else if (!this.#policy.sourceAllowed(source)) void connection.run(new Refusal("source_denied"));
+    else this.#room.add(connection);
   }
 
   #sourceOf(client: Deno.TcpConn): string {
@@ -284,24 +233,6 @@ export class Proxy {
       this.#lastSource = normalAddress(hostname) ?? hostname;
     }
     return this.#lastSource;
-  }
-
-  /** Whether a client from there would be let in if there were room. */
-  #mayEnter(source: string): boolean {
-    return this.#policy.sourceAllowed(source) &&
-      !this.#admission.isFullFor(this.#countedFor(source));
-  }
-
-  #admit(source: string, countedFor: bigint | undefined): Refusal | undefined {
-    if (!this.#policy.sourceAllowed(source)) return new Refusal("source_denied");
-    // A client with a complete request evicts one that has sent none; but a client refused for
-    // its source's own limit evicts no one.
-    for (;;) {
-      const refusal = this.#admission.enter(countedFor);
-      if (refusal === undefined || this.#admission.isFullFor(countedFor)) return refusal;
-      // Another worker may take the place that has just become free: then once more.
-      if (!this.#evictOldest()) return refusal;
-    }
   }
 
   /** Whom a client from there counts for as long as it has shown no secret. */
@@ -328,20 +259,18 @@ export class Proxy {
     const { phase, list } = connection;
     if (phase === "tunnel") return;
     list?.remove(connection);
-    if (list === this.#connections.waiting) this.#publishWaiting();
-    if (phase === "dial") return this.#connections.served.add(connection);
-    if (list === this.#connections.waiting || list === this.#connections.served) {
-      this.#giveUpPlace(connection);
+    if (phase === "dial") this.#connections.served.add(connection);
+    else if (list === this.#connections.waiting || list === this.#connections.served) {
+      this.#giveUpSlot(connection);
     }
+    // Only now: nobody may see that no client waits before its slot is free.
+    this.#room.publish();
+    if (phase === "dial") return;
     if (phase === "refused") this.#linger(connection);
     else this.#finishIfDone();
   }
 
-  #publishWaiting(): void {
-    this.#shared.oldestWaiting[this.#worker] = this.#connections.waiting.first?.id ?? 0;
-  }
-
-  #giveUpPlace({ countedFor }: Connection): void {
+  #giveUpSlot({ countedFor }: Connection): void {
     this.#metrics.add("connections_active", -1);
     this.#admission.leave(countedFor);
   }

@@ -11,9 +11,9 @@ export interface SharedMemory {
   /** Clients being served: the total, then of each slot of the sources. */
   readonly served: readonly Int32Array[];
   readonly sources: SharedSources;
-  /** Clients of each worker for which another one is to make room just now. */
+  /** Clients of each worker that look for a slot: see room.ts. */
   readonly roomWanted: Int32Array;
-  /** The id of the client that has waited longest in each worker; 0: none waits. */
+  /** The id of the client of each worker that has waited longest with its request; 0: none waits. */
   readonly oldestWaiting: Uint32Array;
   /** The cells of each worker's metrics. */
   readonly metrics: readonly Float64Array[];

@@ -16,15 +16,17 @@ export type ToWorker =
     readonly shared: SharedMemory;
     readonly worker: number;
   }
-  | { readonly kind: "shutDown" | "cut" | "listTunnels" | "makeRoom" };
+  /** That client, and others, are to make room. */
+  | { readonly kind: "makeRoom"; readonly client: number }
+  | { readonly kind: "shutDown" | "cut" | "listTunnels" };
 
 /** From a worker to the supervisor. */
 export type FromWorker =
   | { readonly kind: "listening"; readonly address: Deno.NetAddr }
   | { readonly kind: "cannotListen"; readonly reason: string }
   | { readonly kind: "log"; readonly lines: string }
-  /** That worker is to make room for a client of this one. */
-  | { readonly kind: "roomWanted"; readonly worker: number }
+  /** That client of that worker is to make room for one of this worker. */
+  | { readonly kind: "roomWanted"; readonly worker: number; readonly client: number }
   | { readonly kind: "tunnels"; readonly tunnels: readonly TunnelInfo[] }
   /** The last message: all connections have closed. */
   | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
@@ -42,7 +44,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === "start") start(data);
   else if (data.kind === "shutDown") void proxy?.shutDown();
   else if (data.kind === "listTunnels") send({ kind: "tunnels", tunnels: proxy!.listTunnels() });
-  else if (data.kind === "makeRoom") void proxy?.makeRoom();
+  else if (data.kind === "makeRoom") void proxy?.makeRoom(data.client);
   else proxy?.cut();
 };
 
@@ -61,7 +63,8 @@ function start({ config, shared, worker }: ToWorker & { kind: "start" }): void {
   const log = createLog({ level, format, color, write: sink.write });
   try {
     shareLargeBuffers(shared.metrics.length);
-    const onRoomWanted = (worker: number) => send({ kind: "roomWanted", worker });
+    const onRoomWanted = (worker: number, client: number) =>
+      send({ kind: "roomWanted", worker, client });
     proxy = new Proxy(config, log, shared, worker, onRoomWanted);
   } catch (error) {
     return send({ kind: "cannotListen", reason: (error as Error).message });

@@ -158,7 +158,7 @@ export class WorkerPool {
     this.#live.set(worker, index);
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") this.#options.write(data.lines);
-      else if (data.kind === "roomWanted") this.#makeRoom(data.worker);
+      else if (data.kind === "roomWanted") this.#makeRoom(data.worker, data.client);
       else if (data.kind === "finished") {
         if (this.isShuttingDown) this.#drained.push(data.drained);
         this.#onEnd(worker, index, data.failure);
@@ -171,9 +171,9 @@ export class WorkerPool {
     };
   }
 
-  #makeRoom(index: number): void {
+  #makeRoom(index: number, client: number): void {
     for (const [worker, its] of this.#live) {
-      if (its === index) worker.postMessage({ kind: "makeRoom" } satisfies ToWorker);
+      if (its === index) worker.postMessage({ kind: "makeRoom", client } satisfies ToWorker);
     }
   }
 

@@ -66,17 +66,24 @@ export class TestProxy implements AsyncDisposable {
   readonly #log = new TestLog();
   readonly #layout: MetricsLayout;
 
-  /** @param config What differs from the defaults; probes are off unless asked for. */
-  constructor(config: Partial<Config>) {
+  /**
+   * @param config What differs from the defaults; probes are off unless asked for.
+   * @param others The workers that share its memory; it is the first of them, and the only real one.
+   */
+  constructor(
+    config: Partial<Config>,
+    others: { workers?: number; onRoomWanted?: (worker: number, client: number) => void } = {},
+  ) {
+    const { workers = 1, onRoomWanted } = others;
     const flags = ["--upstream=127.0.0.1:1", "--host=127.0.0.1", "--port=0"];
     const invocation = parseConfig(flags, () => undefined);
     if (invocation.kind !== "run") throw new Error("the test's own flags are wrong");
     const write = (line: string) => this.#log.write(line);
     const log = createLog({ level: "debug", format: "json", write });
     const all = { ...invocation.config, probeIntervalMs: 0, ...config };
-    this.shared = allocateShared(all, 1);
+    this.shared = allocateShared(all, workers);
     this.#layout = layoutFor(all);
-    this.proxy = new Proxy(all, log, this.shared);
+    this.proxy = new Proxy(all, log, this.shared, 0, onRoomWanted);
   }
 
   /** All lines so far. */

@@ -61,7 +61,7 @@ async function firstAnswer(peer: Peer): Promise<void> {
   await peer.read(1).catch(() => {});
 }
 
-for (const workers of [1, 2]) {
+for (const workers of [1, 2, 4]) {
   test(`${workers} workers: silent clients make room for real ones, whichever worker they are in`, async () => {
     using upstream = new TestUpstream();
     void upstream.serve(echo);

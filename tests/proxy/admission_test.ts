@@ -21,9 +21,9 @@ function enters(admission: Admission, source = "10.0.0.1"): boolean {
 Deno.test("Admission lets in as many as it may, and one more for each that leaves", () => {
   const [only] = workers(1, 2);
   assertEquals([1, 2, 3, 4].map(() => enters(only!)), [true, true, false, false]);
-  assertEquals({ total: only!.total, isFull: only!.isFull }, { total: 2, isFull: true });
+  assertEquals({ total: only!.total, free: only!.free }, { total: 2, free: 0 });
   only!.leave(sourceKey("10.0.0.1", undefined));
-  assertEquals({ total: only!.total, isFull: only!.isFull }, { total: 1, isFull: false });
+  assertEquals({ total: only!.total, free: only!.free }, { total: 1, free: 1 });
   assertEquals([1, 2].map(() => enters(only!)), [true, false]);
 });
 
@@ -61,8 +61,8 @@ Deno.test("Admission keeps no place for a source that it has refused", () => {
 Deno.test("Admission: a limit of 0 is none", () => {
   const [only] = workers(1, 0);
   for (let i = 0; i < 10_000; i++) assertEquals(enters(only!), true);
-  assertEquals([only!.isFull, only!.isFullFor(sourceKey("10.0.0.1", undefined)), only!.total], [
-    false,
+  assertEquals([only!.free, only!.isFullFor(sourceKey("10.0.0.1", undefined)), only!.total], [
+    Infinity,
     false,
     10_000,
   ]);
