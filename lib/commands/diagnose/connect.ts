@@ -7,6 +7,11 @@ import { readUntil, send, startTls } from "./sockets.ts";
 import type { ProxyPlace, ServerPlace } from "./target.ts";
 import { namesOf } from "./certificate.ts";
 
+/** As it stands in Proxy-Status. */
+const OUR_NAME = "api-server-proxy";
+const IF_OURS =
+  "If you want api-server-proxy, correct the address and port in proxy-url: it listens on 8118 by " +
+  "default.";
 const NOT_A_PROXY = "proxy-url must be the address of the proxy, which listens on 8118 by default.";
 
 /** How long to wait for a tunnel: then there is time left to ask what it is that does not answer. */
@@ -84,7 +89,7 @@ export async function openTunnel(
 }
 
 function isOurs({ fields }: HttpResponse): boolean {
-  return fields.get("proxy-status")?.startsWith("api-server-proxy") ?? false;
+  return fields.get("proxy-status")?.startsWith(OUR_NAME) ?? false;
 }
 
 /** Fields that proxies send, and web servers do not. */
@@ -117,19 +122,16 @@ function refusalOfOther(
       ? "wants a name and a secret: proxy-url: http://NAME:SECRET@HOST:PORT."
       : "does not accept the name and secret in proxy-url: ask its administrator."
     : status >= 500
-    ? `cannot connect to ${authority}. ` + (
-      normalAddress(host) === undefined
-        ? "It may look up that name in its own network; a Service's name is known in its own " +
-          "cluster only."
-        : "Ask its administrator to check the path to there."
-    )
+    ? normalAddress(host) === undefined
+      ? `cannot connect to ${authority}. It may look up that name in its own network; a Service's ` +
+        "name is known in its own cluster only."
+      : `cannot connect to ${authority}: ask its administrator why.`
     : "refuses the tunnel: ask its administrator.";
   return failed(
     `${nameOf(response)} answers, not api-server-proxy: ${response.status} ${
       utf8(response.phrase)
     }`,
-    "If you want api-server-proxy, correct the address and port in proxy-url: it listens on 8118 " +
-      "by default.",
+    IF_OURS,
     `If you want this proxy: it ${why}`,
   );
 }
@@ -145,7 +147,7 @@ async function askWhoItIs(
     const response = parseResponse(await readUntil(socket, hasHead, signal));
     socket.destroy();
     if (response === undefined) return undefined;
-    if (isOurs(response)) return "api-server-proxy";
+    if (isOurs(response)) return OUR_NAME;
     return isOtherProxy(response) ? nameOf(response) : undefined;
   } catch {
     return undefined;
@@ -162,7 +164,9 @@ function noAnswer(name: string | undefined): Finding {
   }
   return failed(
     `${name} answers, but did not open the tunnel within ${seconds}`,
-    "It may be waiting for the API server: ask its administrator to check the path to there.",
+    ...name === OUR_NAME ? [] : [IF_OURS],
+    "It may be waiting for the API server: ask the proxy's administrator to check the path from it " +
+      "to there.",
   );
 }
 
