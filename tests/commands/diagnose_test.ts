@@ -601,7 +601,8 @@ test("diagnose finds the CA of another cluster with the same name", async () => 
       "failed",
       "the certificate authority that was given has the name of the one that issued the API " +
       "server's certificate (CN=api-server-proxy demo CA), but another key",
-      "The authority that was given is that of another cluster, or an old one.",
+      "Either the authority is that of another cluster, or an old one; or the tunnel leads to the API " +
+      "server of another cluster: its certificate is for kubernetes.default.svc.",
       FIND_AUTHORITY,
     ],
     user: NOT_SENT,

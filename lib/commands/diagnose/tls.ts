@@ -95,7 +95,8 @@ function judge(
         `server's certificate (${issuer}), but another key`
       : `the certificate authority that was given (${given.join("; ")}) did not issue the API ` +
         `server's certificate: that was ${issuer}`,
-    "The authority that was given is that of another cluster, or an old one.",
+    "Either the authority is that of another cluster, or an old one; or the tunnel leads to the API " +
+      `server of another cluster: its certificate is for ${names}.`,
     FIND_AUTHORITY,
   );
 }
