@@ -63,22 +63,20 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(mistake);
     return EXIT_USAGE;
   }
-  const asksForHelp = args.includes("--help") || args.includes("-h");
+  const [name = ""] = args;
   // diagnose has a help text of its own.
-  if (args[0] === "help" || (asksForHelp && args[0] !== "diagnose")) {
-    console.log(usage().trimEnd());
-    return EXIT_SUCCESS;
-  }
-  const command = COMMANDS.get(args[0] ?? "");
+  const asksForHelp = name === "help" ||
+    (name !== "diagnose" && (args.includes("--help") || args.includes("-h")));
+  const command = asksForHelp ? undefined : COMMANDS.get(name);
   if (command !== undefined) return await command(args.slice(1), IO);
-  const invocation = parseConfig(args, IO.env);
+  const invocation = parseConfig(asksForHelp ? ["--help"] : args, IO.env);
   switch (invocation.kind) {
     case "help":
       console.log(usage().trimEnd());
       return EXIT_SUCCESS;
     case "version":
       console.log(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
-      return 0;
+      return EXIT_SUCCESS;
     case "mistakes":
       for (const problem of invocation.problems) console.error(problem);
       console.error("see api-server-proxy --help for all flags");

@@ -4,8 +4,8 @@ import project from "../deno.json" with { type: "json" };
 import {
   CONNECT,
   connectResettable,
+  establish,
   ESTABLISHED,
-  type Peer,
   TestUpstream,
 } from "./harness/peers.ts";
 import { run } from "./harness/child_process.ts";
@@ -101,9 +101,9 @@ test("the program takes flags from the environment, and serves", async () => {
 test("the program drains on SIGTERM and ends with 0", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  await using running = await start([`--upstream=${host}:${port}`]);
+  await using running = await start([`--upstream=${host}:${port}`, "--probe=off"]);
   using client = await running.connect(CONNECT);
-  const accepted = await acceptTunnel(upstream, client);
+  const { upstream: accepted } = await establish(client, upstream);
   running.signal("SIGTERM");
   await running.logged("shutting down");
   await client.write("still served");
@@ -117,26 +117,19 @@ test("the program drains on SIGTERM and ends with 0", async () => {
 test("the program ends at once with 1 on a second signal, and logs what it cut", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
-  await using running = await start([`--upstream=${host}:${port}`, "--drain-timeout=1h"]);
+  await using running = await start([
+    `--upstream=${host}:${port}`,
+    "--probe=off",
+    "--drain-timeout=1h",
+  ]);
   using client = await running.connect(CONNECT);
-  await acceptTunnel(upstream, client);
+  await establish(client, upstream);
   running.signal("SIGINT");
   await running.logged("shutting down");
   running.signal("SIGTERM");
   assertEquals(await running.ended(), 1);
   assert(running.log.some((line) => line.msg === "tunnel" && line.end === "drain"));
 });
-
-/** The upstream's end of the client's tunnel; the probe at the start comes first. */
-async function acceptTunnel(upstream: TestUpstream, client: Peer): Promise<Peer> {
-  const peers = [await upstream.accept(), await upstream.accept()];
-  assertEquals(await client.readText(ESTABLISHED.length), ESTABLISHED);
-  await client.write("?");
-  for (const peer of peers) {
-    if (await peer.readText(1) === "?") return peer;
-  }
-  throw new Error("the tunnel ends nowhere");
-}
 
 test(
   "the program serves at once behind clients that have reset before they were accepted",

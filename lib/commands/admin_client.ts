@@ -9,9 +9,15 @@ export type AdminAnswer =
   | { readonly status: number; readonly body: string }
   | { readonly failure: string };
 
-/** The URL of a path on the admin port of the proxy on this machine. */
-export function ownAdminUrl(path: string, env: Io["env"]): string {
+/** What to print when there is no {@linkcode ownAdminUrl}. */
+export const NO_ADMIN_PORT = `${
+  envName("admin-port")
+} "off": this proxy has no admin port; give the URL of one that has`;
+
+/** The URL of a path on the admin port of the proxy on this machine; `undefined`: it has none. */
+export function ownAdminUrl(path: string, env: Io["env"]): string | undefined {
   const given = env(envName("admin-port")) ?? "";
+  if (given === "off") return undefined;
   // Nothing, or what the kubelet sets for a Service of that name, counts as not given.
   const port = /^\d+$/.test(given) ? given : "8119";
   return `http://127.0.0.1:${port}${path}`;

@@ -1,6 +1,6 @@
 /** The live tunnels of a running proxy, as a table or as JSON. */
 import { parseArgs } from "@std/cli/parse-args";
-import { askAdmin, isHttpUrl, ownAdminUrl } from "./admin_client.ts";
+import { askAdmin, isHttpUrl, NO_ADMIN_PORT, ownAdminUrl } from "./admin_client.ts";
 import { EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 
 /** What `/tunnels` gives of each. */
@@ -30,10 +30,14 @@ export async function tunnels(args: readonly string[], io: Io): Promise<number> 
     ...output === "table" || output === "json"
       ? []
       : [`--output ${JSON.stringify(output)}: takes table or json`],
-    ...isHttpUrl(url) ? [] : [`URL ${JSON.stringify(url)}: takes a URL that begins with http://`],
+    ...url === undefined
+      ? [NO_ADMIN_PORT]
+      : isHttpUrl(url)
+      ? []
+      : [`URL ${JSON.stringify(url)}: takes a URL that begins with http://`],
     ...rest.map((text) => `${JSON.stringify(text)}: there is one URL at most`),
   ];
-  if (mistakes.length > 0) {
+  if (url === undefined || mistakes.length > 0) {
     mistakes.forEach(io.printError);
     io.printError("usage: api-server-proxy tunnels [--output table|json] [URL]");
     io.printError("e.g.   api-server-proxy tunnels http://127.0.0.1:8119/tunnels");

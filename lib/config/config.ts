@@ -125,9 +125,11 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   for (const problem of [...sharedSecrets(credentials), ...twoNamed(allowFrom)]) {
     problems.add(problem);
   }
+  const mistakesBefore = problems.size;
   const port = value("port"), adminPort = value("admin-port");
+  const areRead = problems.size === mistakesBefore;
   const host = values("host").at(-1), adminHost = values("admin-host").at(-1);
-  if (port === adminPort && port !== 0 && overlap(host, adminHost ?? host)) {
+  if (areRead && port === adminPort && port !== 0 && overlap(host, adminHost ?? host)) {
     problems.add(`--admin-port "${adminPort}": takes another port than --port, or off`);
   }
   const config: Config = Object.freeze({

@@ -169,8 +169,9 @@ function readRequestLine(
   if (method === undefined || target === undefined) {
     throw malformed("the first line is not a request line");
   }
-  if (method !== "CONNECT") throw new Refusal("method_not_allowed");
+  // What a method means is for the version to say.
   if (version !== "1.0" && version !== "1.1") throw new Refusal("version_not_supported");
+  if (method !== "CONNECT") throw new Refusal("method_not_allowed");
   const bytes = line.slice();
   const hostRequired = version === "1.1";
   const targetBytes = bytes.subarray(method.length + 1, method.length + 1 + target.length);

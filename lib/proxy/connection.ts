@@ -80,7 +80,10 @@ const QUIET_MS = 1_000;
 const AGE_SPREAD = 0.1;
 /** How long a refused client may take to read the answer and close. */
 const LINGER_MS = 5_000;
-/** How long the answer to a wrong secret waits, so that guessing is slow. Its client holds no place then. */
+/**
+ * How long the answer to a wrong secret waits, so that guessing is slow, and how long a client that
+ * is refused unread may take to send its method. Neither holds a slot then.
+ */
 const PAUSE_MS = 1_000;
 /** Everything that refused clients still send is read into this one buffer. */
 const DISCARD = new Uint8Array(16 * 1024);
@@ -96,7 +99,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   next: Connection | undefined;
   readonly acceptedMs = performance.now();
   /** When it got its slot; from then on it is read. */
-  enteredMs = NaN;
+  enteredMs = this.acceptedMs;
   readonly #id: number;
   readonly #client: Deno.TcpConn;
   readonly #context: ConnectionContext;
@@ -109,7 +112,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
   readonly #early: EarlyBytes;
   #authority: Authority | undefined;
   #peer: string | undefined;
-  /** Ends the pause before the answer to a wrong secret. */
+  /** Ends the pause before an answer. */
   #endPause: (() => void) | undefined;
   #tunnel: Tunnel | undefined;
   #record: TunnelRecord | undefined;
@@ -121,13 +124,19 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     this.source = source;
     this.#sourcePort = (client.remoteAddr as Deno.NetAddr).port;
     this.#context = context;
-    this.#peer = context.credentials === undefined ? context.policy.peerOf(source) : undefined;
+    // Until it has shown a secret, which counts more than its address.
+    this.#peer = context.policy.peerOf(source);
     this.#maxAgeMs = context.maxTunnelAgeMs * (1 + AGE_SPREAD * (2 * Math.random() - 1));
   }
 
   /** Which of the upstreams its tunnel goes to; `undefined` while it has none. */
   get upstreamIndex(): number | undefined {
     return this.#phase === "tunnel" ? this.#record!.origin.candidate.index : undefined;
+  }
+
+  /** When its tunnel was opened; `NaN` while it has none. */
+  get openedMs(): number {
+    return this.#phase === "tunnel" ? this.#phaseSinceMs : NaN;
   }
 
   /** Its number: a client that was accepted later has a larger one. */
@@ -268,7 +277,7 @@ export class Connection implements Linked<Connection>, TunnelObserver {
     if (!this.#context.policy.authorityAllowed(authority)) throw new Refusal("authority_denied");
   }
 
-  /** @throws {Refusal} When the peer has all its places, or may not ask for that. */
+  /** @throws {Refusal} When the peer has all its slots, or may not ask for that. */
   #admitPeer(peer: string, request: ConnectRequest): void {
     this.#peer = peer;
     const refusal = this.#context.onPeer(this, peer);
@@ -343,8 +352,12 @@ export class Connection implements Linked<Connection>, TunnelObserver {
       cause: refusal === error ? undefined : String(error),
       ...(refusal instanceof DialFailure ? refusal.logFields : {}),
     });
-    if (refusal.kind === "credentials_wrong") {
-      await new Promise<void>((resolve) => this.#endPause = resolve);
+    const pause = new Promise<void>((resolve) => this.#endPause = resolve);
+    if (refusal.kind === "credentials_wrong") await pause;
+    // Only the method says whether the answer may have a body.
+    else if (this.#early.isEmpty) {
+      const first = this.#early.read().then((count) => this.#early.add(count ?? 0), () => {});
+      await Promise.race([pause, first]);
     }
     try {
       await writeAll(

@@ -5,6 +5,8 @@ import { isDown } from "./probe.ts";
 export interface Evacuee {
   /** Which of the upstreams its tunnel goes to; `undefined` while it has none. */
   readonly upstreamIndex: number | undefined;
+  /** When its tunnel was opened. */
+  readonly openedMs: number;
 }
 
 /** How long after an upstream went down its last tunnel ends. */
@@ -37,9 +39,11 @@ export class Evacuation {
     if (down.length === 0 || !isOneLeft) return [];
     const tunnels = Map.groupBy(connections, ({ upstreamIndex }) => upstreamIndex);
     return down.flatMap((index) => {
-      const here = tunnels.get(index) ?? [];
-      const leaving = this.#leaving.get(index) ?? { sinceMs: nowMs, tunnels: here.length };
+      const all = tunnels.get(index) ?? [];
+      const leaving = this.#leaving.get(index) ?? { sinceMs: nowMs, tunnels: all.length };
       this.#leaving.set(index, leaving);
+      // One that was opened since goes there because no other upstream could be reached.
+      const here = all.filter(({ openedMs }) => openedMs <= leaving.sinceMs);
       const leftMs = Math.max(0, leaving.sinceMs + SPREAD_MS - nowMs);
       const mayStay = Math.floor(leaving.tunnels * leftMs / SPREAD_MS);
       return here.slice(0, Math.max(0, here.length - mayStay));

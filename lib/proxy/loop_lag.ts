@@ -71,12 +71,17 @@ async function connectedPair(): Promise<readonly [Deno.TcpConn, Deno.TcpConn]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { hostname, port } = listener.addr as Deno.NetAddr;
   const near = await Deno.connect({ hostname, port });
-  for (;;) {
-    const far = await listener.accept();
-    // Somebody else on this machine may have been faster.
-    if ((far.remoteAddr as Deno.NetAddr).port === (near.localAddr as Deno.NetAddr).port) {
-      return [near, far];
+  try {
+    for (;;) {
+      const far = await listener.accept();
+      // Somebody else on this machine may have been faster.
+      if ((far.remoteAddr as Deno.NetAddr).port === (near.localAddr as Deno.NetAddr).port) {
+        return [near, far];
+      }
+      far.close();
     }
-    far.close();
+  } catch (error) {
+    near.close();
+    throw error;
   }
 }

@@ -86,16 +86,22 @@ export class Room {
     const { admission, connections: { arriving } } = this.#options;
     /** When other workers were first asked to have these clients leave. */
     const askedMs = new Map<number, number>();
+    let hasWaited = false;
     this.#isServing = true;
     for (let next; (next = arriving.first) !== undefined;) {
+      if (hasWaited) next.enteredMs = performance.now();
       const refusal = this.#enter(next);
       // A client that is refused for its source's own limit evicts no one.
       const mayEvict = refusal?.kind === "too_many_connections" &&
         !admission.isFullFor(next.countedFor);
       const leaving = mayEvict ? this.#whoLeaves(askedMs) : [];
-      if (leaving.length > 0) await this.#ask(leaving);
-      // Whoever waited a moment ago may have left since.
-      else void next.run(refusal && this.#enter(next));
+      if (leaving.length > 0) {
+        await this.#ask(leaving);
+        hasWaited = true;
+      } else {
+        // Whoever waited a moment ago may have left since.
+        void next.run(refusal && this.#enter(next));
+      }
     }
     this.#isServing = false;
   }
@@ -104,7 +110,6 @@ export class Room {
     const { admission, connections: { arriving, waiting }, onEntered } = this.#options;
     const refusal = admission.enter(connection.countedFor);
     if (refusal !== undefined) return refusal;
-    connection.enteredMs = performance.now();
     arriving.remove(connection);
     waiting.add(connection);
     this.publish();

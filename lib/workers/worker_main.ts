@@ -18,7 +18,8 @@ export type ToWorker =
   }
   /** That client, and others, are to make room. */
   | { readonly kind: "makeRoom"; readonly client: number }
-  | { readonly kind: "shutDown" | "cut" | "listTunnels" };
+  | { readonly kind: "listTunnels"; readonly request: number }
+  | { readonly kind: "shutDown" | "cut" };
 
 /** From a worker to the supervisor. */
 export type FromWorker =
@@ -27,7 +28,12 @@ export type FromWorker =
   | { readonly kind: "log"; readonly lines: string }
   /** That client of that worker is to make room for one of this worker. */
   | { readonly kind: "roomWanted"; readonly worker: number; readonly client: number }
-  | { readonly kind: "tunnels"; readonly tunnels: readonly TunnelInfo[] }
+  | {
+    readonly kind: "tunnels";
+    readonly tunnels: readonly TunnelInfo[];
+    /** Of which question it is the answer. */
+    readonly request: number;
+  }
   /** The last message: all connections have closed. */
   | { readonly kind: "finished"; readonly drained: Drained; readonly failure: string | undefined };
 
@@ -43,8 +49,9 @@ let failure: string | undefined;
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === "start") start(data);
   else if (data.kind === "shutDown") void proxy?.shutDown();
-  else if (data.kind === "listTunnels") send({ kind: "tunnels", tunnels: proxy!.listTunnels() });
-  else if (data.kind === "makeRoom") void proxy?.makeRoom(data.client);
+  else if (data.kind === "listTunnels") {
+    send({ kind: "tunnels", tunnels: proxy!.listTunnels(), request: data.request });
+  } else if (data.kind === "makeRoom") void proxy?.makeRoom(data.client);
   else proxy?.cut();
 };
 

@@ -44,6 +44,8 @@ export class WorkerPool {
   readonly #shutdown = new AbortController();
   readonly #gone = new AbortController();
   #restarts = 0;
+  /** How often the tunnels have been asked for. */
+  #requests = 0;
 
   private constructor(options: WorkerPoolOptions, first: Worker, address: Deno.NetAddr) {
     this.#options = options;
@@ -58,7 +60,8 @@ export class WorkerPool {
   /**
    * Starts as many workers as the shared memory is for.
    *
-   * @throws {Error} When the first one cannot listen. It takes the port for all.
+   * @throws {CannotListen} When one of them cannot. The first one takes the port for all.
+   * @throws {Error} When one of them does not start. Then none is left.
    */
   static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
     setEventInterval();
@@ -74,8 +77,13 @@ export class WorkerPool {
       address,
     );
     const others = shared.metrics.length - 1;
-    await Promise.all(Array.from({ length: others }, (_, i) => pool.#launch(i + 1)));
-    return pool;
+    const launches = await Promise.allSettled(
+      Array.from({ length: others }, (_, i) => pool.#launch(i + 1)),
+    );
+    const failed = launches.find(({ status }) => status === "rejected");
+    if (failed === undefined) return pool;
+    for (const worker of pool.#live.keys()) worker.terminate();
+    throw (failed as PromiseRejectedResult).reason;
   }
 
   /** Whether their end has begun. */
@@ -98,11 +106,12 @@ export class WorkerPool {
 
   /** The live tunnels of all workers that answer within half a second. */
   async listTunnels(): Promise<TunnelInfo[]> {
-    const answers = [...this.#live.keys()].map((worker) => this.#tunnelsOf(worker));
+    const request = this.#requests++;
+    const answers = [...this.#live.keys()].map((worker) => this.#tunnelsOf(worker, request));
     return (await Promise.all(answers)).flat();
   }
 
-  #tunnelsOf(worker: Worker): Promise<readonly TunnelInfo[]> {
+  #tunnelsOf(worker: Worker, request: number): Promise<readonly TunnelInfo[]> {
     return new Promise((resolve) => {
       const done = (tunnels: readonly TunnelInfo[]) => {
         clearTimeout(timer);
@@ -110,11 +119,12 @@ export class WorkerPool {
         resolve(tunnels);
       };
       const onMessage = ({ data }: MessageEvent<FromWorker>) => {
-        if (data.kind === "tunnels") done(data.tunnels);
+        // The answer to an earlier question may come late.
+        if (data.kind === "tunnels" && data.request === request) done(data.tunnels);
       };
       const timer = setTimeout(() => done([]), ANSWER_TIMEOUT_MS);
       worker.addEventListener("message", onMessage);
-      worker.postMessage({ kind: "listTunnels" } satisfies ToWorker);
+      worker.postMessage({ kind: "listTunnels", request } satisfies ToWorker);
     });
   }
 

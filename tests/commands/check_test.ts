@@ -26,6 +26,7 @@ test("--check prints what the proxy would do, and exits with 0", async () => {
       "listen: every address, port 8118",
       "health and metrics: every address, port 8119",
       "connect tunnels to: 10.0.0.10:6443, [2001:db8::1]:443",
+      "probe them by: readyz, any certificate",
       "serve requests for: any host",
       "serve clients from: every address",
     ],

@@ -79,7 +79,13 @@ test("ready goes where it is told, not through a proxy that the environment name
   assertEquals(code, 0);
 });
 
-for (const value of ["", "tcp://10.0.0.1:8119", "off"]) {
+test("ready ends with 2 where the environment says that there is no admin port", async () => {
+  const { code, stderr } = await program({ API_SERVER_PROXY_ADMIN_PORT: "off" }, () => []);
+  assertEquals(code, 2);
+  assertMatch(stderr, /^API_SERVER_PROXY_ADMIN_PORT "off": this proxy has no admin port; /);
+});
+
+for (const value of ["", "tcp://10.0.0.1:8119"]) {
   test(`ready takes ${JSON.stringify(value)} from the environment as no port`, async () => {
     const { code, stderr } = await program({ API_SERVER_PROXY_ADMIN_PORT: value }, () => []);
     if (code !== 0) assertMatch(stderr, /^http:\/\/127\.0\.0\.1:8119\/readyz: /);

@@ -354,6 +354,10 @@ Deno.test("one port for the proxy and the admin server is a mistake where their 
       ["--host=0.0.0.0", "--admin-host=127.0.0.1"],
     ]
   ) assertEquals(mistakesOf([UPSTREAM, same, ...args]), mistake, `${args}`);
+  // A port that cannot be read meets no other.
+  assertEquals(mistakesOf([UPSTREAM, same, "--port=abc"]), [
+    '--port "abc": takes a whole number from 0 to 65535',
+  ]);
   const apart = configOf([UPSTREAM, same, "--host=10.0.0.1", "--admin-host=127.0.0.1"]);
   assertEquals([apart.port, apart.adminPort], [8118, 8118]);
   assertEquals(configOf([UPSTREAM, "--port=0", "--admin-port=0"]).adminPort, 0);

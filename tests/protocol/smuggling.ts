@@ -71,7 +71,7 @@ export const SMUGGLING: readonly (readonly [name: string, head: string, status: 
   ["a Host named hop-by-hop", field("Connection: close, Host"), 200],
   ["a request in the tunnel: it is the tunnel's", head(LINE, HOST) + INNER, 200],
   ["a CONNECT in the tunnel: it is the tunnel's", head(LINE, HOST) + head(LINE, HOST), 200],
-  ["the preface of HTTP/2 in front", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${head(LINE, HOST)}`, 405],
+  ["the preface of HTTP/2 in front", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${head(LINE, HOST)}`, 505],
   ["an empty line in front", `\r\n${head(LINE, HOST)}`, 200],
   ["an empty line of LF in front", `\n${head(LINE, HOST)}`, 400],
   ["an empty line of CR in front", `\r${head(LINE, HOST)}`, 400],

@@ -55,6 +55,16 @@ test("connection answers HEAD without a body, at whichever byte it is refused", 
   }
 });
 
+test("connection answers HEAD without a body, and others with one, where nothing is read first", async () => {
+  await using proxy = new TestProxy({ allowFrom: [{ address: "10.0.0.0", prefixBits: 8 }] });
+  for (const sent of ["HEAD / HTTP/1.1\r\n\r\n", CONNECT, ""]) {
+    using client = await proxy.connect(sent);
+    const { statusLine, body } = parseResponse(await client.readText());
+    assertMatch(statusLine, /^HTTP\/1.1 403 /);
+    assertEquals(body === "", sent.startsWith("HEAD"), sent);
+  }
+});
+
 test("connection takes IPv6 without brackets where the target decides nothing, and logs it with them", async () => {
   const sent = "CONNECT fd00::1:6443 HTTP/1.1\r\nHost: fd00::1:6443\r\n\r\n";
   using upstream = new TestUpstream();

@@ -3,7 +3,7 @@ import { Evacuation } from "../../lib/proxy/evacuation.ts";
 
 /** Tunnels to each of these upstreams. */
 function tunnelsTo(...indices: (number | undefined)[]) {
-  return indices.map((upstreamIndex) => ({ upstreamIndex }));
+  return indices.map((upstreamIndex) => ({ upstreamIndex, openedMs: 0 }));
 }
 
 Deno.test("select() ends nothing while every upstream lives, or nothing is known", () => {
@@ -32,6 +32,14 @@ Deno.test("select() ends nothing when no upstream is left, or the only one is do
     assertEquals(evacuation.select(tunnelsTo(0, 0, 0), 0), []);
     assertEquals(evacuation.select(tunnelsTo(0, 0, 0), 10_000), []);
   }
+});
+
+Deno.test("select() leaves alone what was opened after the upstream went down", () => {
+  const evacuation = new Evacuation(new Int32Array([-1, 1]));
+  const [before, after] = [1_000, 1_001].map((openedMs) => ({ upstreamIndex: 0, openedMs }));
+  assertEquals(evacuation.select([before!], 1_000), []);
+  assertEquals(evacuation.select([before!, after!], 6_000), [before]);
+  assertEquals(evacuation.select([after!], 20_000), []);
 });
 
 Deno.test("select() stops when the upstream is up again, and begins anew when it goes down", () => {

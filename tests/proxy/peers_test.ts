@@ -142,6 +142,23 @@ test("proxy dials nothing for a client that is cut while its secret is being che
   }
 });
 
+test("proxy names a client by its secret before the block that its address is in, by that without one", async () => {
+  using upstream = new TestUpstream();
+  await using proxy = proxyFor(upstream, {
+    allowFrom: [{ address: "127.0.0.0", prefixBits: 8, peer: "here" }],
+  });
+  using refused = await proxy.connect(CONNECT);
+  assertMatch(await refused.readText(), /^HTTP\/1.1 407 /);
+  assertEquals((await proxy.logged("refused")).peer, "here");
+  using known = await proxy.connect(connectAs("cl01", FIRST));
+  assertEquals(await known.readText(ESTABLISHED.length), ESTABLISHED);
+  assertEquals(proxy.metric('peer_tunnels_active{peer="cl01"}'), 1);
+  assertEquals(proxy.metric('peer_tunnels_active{peer="here"}'), 0);
+  known.close();
+  (await upstream.accept()).close();
+  assertEquals((await proxy.logged("tunnel")).peer, "cl01");
+});
+
 test("proxy knows a peer by the block that its address is in, where no secret is asked for", async () => {
   using upstream = new TestUpstream();
   await using proxy = proxyFor(upstream, {

@@ -232,6 +232,55 @@ test("workers: each has an isolate of its own, the only one too", async () => {
   }
 });
 
+/** Starts two workers that run this code instead of a proxy. */
+async function startFakes(code: string): Promise<WorkerPool> {
+  const config = configOf(["--upstream=127.0.0.1:1"]);
+  const write = () => {};
+  return await WorkerPool.start({
+    config,
+    shared: allocateShared(config, 2),
+    layout: layoutFor(config),
+    log: createLog({ level: "info", format: "json", write }),
+    write,
+    entry: new URL(`data:text/javascript,${encodeURIComponent(code)}`),
+  });
+}
+
+test("workers: if one of them cannot listen, none is left", async () => {
+  const { terminate } = Worker.prototype;
+  const terminated = new Set<Worker>();
+  Worker.prototype.terminate = function () {
+    terminated.add(this);
+    terminate.call(this);
+  };
+  try {
+    const failure = await startFakes(`self.onmessage = ({ data: { worker } }) => {
+      if (worker === 1) postMessage({ kind: "cannotListen", reason: "not today" });
+      else postMessage({ kind: "listening", address: { hostname: "127.0.0.1", port: 1 } });
+    }`).catch((error) => error.message);
+    assertEquals([failure, terminated.size], ["not today", 2]);
+  } finally {
+    Worker.prototype.terminate = terminate;
+  }
+});
+
+test("workers: a late list of tunnels is not taken for the next one", async () => {
+  const pool = await startFakes(`let first;
+  self.onmessage = ({ data: { kind, request } }) => {
+    if (kind === "start") {
+      postMessage({ kind: "listening", address: { hostname: "127.0.0.1", port: 1 } });
+    } else if (kind === "cut") postMessage({ kind: "finished", drained: {} }), close();
+    else if (first === undefined) first = request;
+    else for (const id of [first, request]) {
+      postMessage({ kind: "tunnels", tunnels: [{ id }], request: id });
+    }
+  }`);
+  assertEquals(await pool.listTunnels(), []);
+  assertEquals((await pool.listTunnels()).map(({ id }) => id), [1, 1]);
+  pool.cut();
+  await pool.finished;
+});
+
 test("workers: a port that is taken is an error that names the address", async () => {
   using upstream = new TestUpstream();
   const { host, port } = upstream.authority;
