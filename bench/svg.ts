@@ -55,6 +55,12 @@ export function line(
     `stroke="${colour}" stroke-width="${width}"${dash}/>`;
 }
 
+/** A line through many points. */
+export function polyline(points: readonly (readonly [number, number])[], colour: string): string {
+  const where = points.map(([x, y]) => `${round(x)},${round(y)}`).join(" ");
+  return `<polyline points="${where}" fill="none" stroke="${colour}" stroke-width="2"/>`;
+}
+
 /** A dot. */
 export function dot(x: number, y: number, colour: string, radius = 4): string {
   return `<circle cx="${round(x)}" cy="${round(y)}" r="${radius}" fill="${colour}"/>`;
