@@ -1,4 +1,4 @@
-/** Clients that send their head just when others need their places: what is counted stays exact. */
+/** Clients that send their head just when others need their slots: what is counted stays exact. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { type Peer, TestUpstream } from "../harness/peers.ts";
 import { eventually, test } from "../harness/test.ts";
@@ -75,7 +75,7 @@ for (const workers of [1, 2, 4]) {
     });
     const silent = await Promise.all(Array.from({ length: 100 }, () => program.connect()));
     await eventually(
-      "all places are taken",
+      "all slots are taken",
       async () => (await program.metrics()).get("api_server_proxy_connections_active"),
       100,
     );

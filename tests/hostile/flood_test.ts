@@ -1,4 +1,4 @@
-/** Who has sent its request is not taken for one that only holds a place, however many come at once. */
+/** Who has sent its request is not taken for one that only holds a slot, however many come at once. */
 import { assertEquals } from "@std/assert";
 import { CONNECT, ESTABLISHED, type Peer, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
@@ -9,13 +9,13 @@ const GOOD_CLIENTS = 10;
 /** Places, and how many silent clients come behind the good ones: all fit into the kernel's queue. */
 const FLOODS = [[20, 1_000], [50, 60], [200, 800]] as const;
 
-for (const [places, silentClients] of FLOODS) {
-  test(`a request that is there is read before its client has to go: ${silentClients} silent behind, ${places} places`, async () => {
+for (const [slots, silentClients] of FLOODS) {
+  test(`a request that is there is read before its client has to go: ${silentClients} silent behind, ${slots} slots`, async () => {
     using upstream = new TestUpstream();
     const serving = upstream.serve(echo);
     {
       const { host, port } = upstream.authority;
-      const flags = [`--upstream=${host}:${port}`, `--max-connections=${places}`];
+      const flags = [`--upstream=${host}:${port}`, `--max-connections=${slots}`];
       await using program = await ProxyProcess.start({ flags });
       await goodTunnel(program, upstream.authority);
       const before = await program.usage();

@@ -29,7 +29,7 @@ interface Path {
   readonly config?: (silent: Config["upstreams"]) => Partial<Config>;
   /** The message of the line that tells of its end. */
   readonly line: "tunnel" | "refused" | "no tunnel";
-  /** What takes a place and gives it back; resolves when the client has seen the end. */
+  /** What takes a slot and gives it back; resolves when the client has seen the end. */
   readonly take: (proxy: TestProxy, upstream: TestUpstream) => Promise<void>;
 }
 
@@ -53,7 +53,7 @@ function resets(head: string, config?: Path["config"]): Omit<Path, "name"> {
   const take = async (proxy: TestProxy) => {
     const socket = await connectResettable(proxy.authority);
     const dials = proxy.lines.filter(({ msg }) => msg === "dialling").length;
-    await eventually("the client has a place", () => proxy.served, 1);
+    await eventually("the client has a slot", () => proxy.served, 1);
     if (head !== "") await new Promise((resolve) => socket.write(head, resolve));
     if (head === CONNECT) await proxy.logged("dialling", dials + 1);
     const closed = once(socket, "close");
@@ -138,7 +138,7 @@ const PATHS: readonly Path[] = [
 ];
 
 for (const { name, take, config, line } of PATHS) {
-  test(`a place is counted and comes back: ${name}`, async () => {
+  test(`a slot is counted and comes back: ${name}`, async () => {
     using upstream = new TestUpstream();
     using silent = await neverAccepts();
     await using proxy = new TestProxy({
@@ -146,7 +146,7 @@ for (const { name, take, config, line } of PATHS) {
       maxConnections: LIMIT,
       ...config?.([silent.authority]),
     });
-    // More of them than places: one that stays taken would show in the end.
+    // More of them than slots: one that stays taken would show in the end.
     for (let i = 1; i <= 2 * LIMIT; i++) {
       await take(proxy, upstream);
       await proxy.logged(line, i);
@@ -202,7 +202,7 @@ test("a source at its own limit pushes nobody out of a full proxy", async () => 
   using _atUpstream = await upstream.accept();
   await one.read(ESTABLISHED.length);
   using elsewhere = await connect("::1");
-  await eventually("both have a place", () => proxy.served, 2);
+  await eventually("both have a slot", () => proxy.served, 2);
   using again = await connect("127.0.0.1", CONNECT);
   await readRefusal(again, 503);
   await elsewhere.write(CONNECT);

@@ -1,4 +1,4 @@
-/** The list of live tunnels when all places are taken: exact, for this machine alone, no hindrance. */
+/** The list of live tunnels when all slots are taken: exact, for this machine alone, no hindrance. */
 import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { FLAGS } from "../../lib/config/flags.ts";
 import { echo, headFor, many } from "../harness/crowd.ts";

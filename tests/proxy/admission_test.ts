@@ -27,7 +27,7 @@ Deno.test("Admission lets in as many as it may, and one more for each that leave
   assertEquals([1, 2].map(() => enters(only!)), [true, false]);
 });
 
-Deno.test("Admission counts over all workers, wherever a place is taken or given back", () => {
+Deno.test("Admission counts over all workers, wherever a slot is taken or given back", () => {
   const [first, second, third] = workers(3, 4);
   assertEquals([first, second, third, first, second].map((one) => enters(one!)), [
     ...[true, true, true, true],
@@ -51,7 +51,7 @@ Deno.test("Admission limits each source by itself, over all workers", () => {
   assertEquals(first!.enter(sourceKey("10.0.0.1", undefined))!.kind, "too_many_from_source");
 });
 
-Deno.test("Admission keeps no place for a source that it has refused", () => {
+Deno.test("Admission keeps no slot for a source that it has refused", () => {
   const [only] = workers(1, 3, 1);
   assertEquals([enters(only!), enters(only!), enters(only!)], [true, false, false]);
   assertEquals([enters(only!, "10.0.0.2"), enters(only!, "10.0.0.3")], [true, true]);

@@ -47,7 +47,7 @@ test("proxy serves a client with a secret of its name, and logs and counts it as
   assertEquals(ended.toSorted(), ["cl01", "cl01", "cl02"]);
 });
 
-test("proxy answers 407 to a client without a secret, at once, and takes its place back", async () => {
+test("proxy answers 407 to a client without a secret, at once, and takes its slot back", async () => {
   using upstream = new TestUpstream();
   await using proxy = proxyFor(upstream, { maxConnections: 1 });
   for (const head of [CONNECT, connectAs("cl01", FIRST).replace("Basic", "Digest")]) {
@@ -60,7 +60,7 @@ test("proxy answers 407 to a client without a secret, at once, and takes its pla
   assertEquals(await good.readText(ESTABLISHED.length), ESTABLISHED);
 });
 
-test("proxy answers a wrong secret after a pause, in which the client holds no place", async () => {
+test("proxy answers a wrong secret after a pause, in which the client holds no slot", async () => {
   using upstream = new TestUpstream();
   await using proxy = proxyFor(upstream, { maxConnections: 1 });
   using wrong = await proxy.connect(connectAs("cl01", OTHER));

@@ -20,7 +20,7 @@ test("proxy refuses clients beyond --max-connections with 503 and serves again a
   using _three = await proxy.tunnel(upstream);
 });
 
-test("proxy gives the place of a refused client back though the client is still there", async () => {
+test("proxy gives the slot of a refused client back though the client is still there", async () => {
   using upstream = new TestUpstream();
   await using proxy = new TestProxy({ upstreams: [upstream.authority], maxConnections: 1 });
   using refused = await proxy.connect("GET / HTTP/1.1\r\n\r\n");
