@@ -97,7 +97,7 @@ export const REFUSALS = {
     level: "error",
     phrase: "API server refused the connection",
     advice:
-      "The API server may be restarting: try again, and if it keeps failing ask its administrator to check --upstream.",
+      "The API server may be restarting: try again, and if it keeps failing ask the proxy's administrator to check --upstream.",
   },
   upstream_unreachable: {
     status: 502,

@@ -408,7 +408,7 @@ test("diagnose gives the refusal of our proxy and its advice: 502", async () => 
     connect: [
       "failed",
       "the proxy refused: 502 API server refused the connection",
-      "The API server may be restarting: try again, and if it keeps failing ask its " +
+      "The API server may be restarting: try again, and if it keeps failing ask the proxy's " +
       "administrator to check --upstream.",
     ],
   });
