@@ -31,10 +31,14 @@ test("tableOf() says that there are none", () => {
 });
 
 /** Runs the command, and gives what it has printed. */
-async function run(...args: string[]) {
+function run(...args: string[]) {
+  return runWith({}, ...args);
+}
+
+async function runWith(env: Record<string, string>, ...args: string[]) {
   const printed: string[] = [], errors: string[] = [];
   const code = await tunnels(args, {
-    env: () => undefined,
+    env: (name) => env[name],
     readStdin: () => Promise.resolve(""),
     print: (line) => void printed.push(line),
     printError: (line) => void errors.push(line),
@@ -86,6 +90,12 @@ for (const args of [["--output=yaml"], ["a", "b"], ["https://127.0.0.1:1/"], ["-
     assertStringIncludes(errors.at(-2)!, "usage: api-server-proxy tunnels");
   });
 }
+
+test("tunnels says where the environment gives no admin port", async () => {
+  const { code, errors } = await runWith({ API_SERVER_PROXY_ADMIN_PORT: "off" });
+  assertEquals(code, 2);
+  assertMatch(errors[0]!, /^API_SERVER_PROXY_ADMIN_PORT "off": this proxy has no admin port; /);
+});
 
 test("tunnels says what has answered instead", async () => {
   using server = new TestUpstream();
