@@ -92,8 +92,7 @@ async function sample(): Promise<void> {
 }
 
 async function tunnelsNow(): Promise<number[]> {
-  const response = await fetch(`http://${proxy.adminAddress}/tunnels`);
-  const list: { upstream: string }[] = await response.json();
+  const list = await proxy.tunnels();
   const on = (address: string) => list.filter(({ upstream }) => upstream === address).length;
   return addresses.map(on);
 }

@@ -34,22 +34,19 @@ export async function check(config: Config, { print, printError }: Io): Promise<
       : `health and metrics: ${adminHost ?? host ?? "every address"}, port ${adminPort}`,
   );
   print(`connect tunnels to: ${listOr(destinations, "the host that the client asks for")}`);
-  const { probe, upstreamCa } = config;
-  if (upstreams.length > 0) {
-    print(
-      `probe them by: ${probe}${
-        probe !== "readyz"
-          ? ""
-          : upstreamCa === undefined
-          ? ", any certificate"
-          : ", certificate checked with --upstream-ca"
-      }`,
-    );
-  }
+  if (upstreams.length > 0) print(`probe them by: ${probing(config)}`);
   print(`serve requests for: ${listOr(allowed, "any host")}`);
   print(`serve clients from: ${listOr(sources, "every address")}`);
   if (named.length > 0) print(`serve clients with a secret of: ${named.join(", ")}`);
   return EXIT_SUCCESS;
+}
+
+function probing({ probe, upstreamCa }: Config): string {
+  if (probe !== "readyz") return probe;
+  const certificate = upstreamCa === undefined
+    ? "any certificate"
+    : "certificate checked with --upstream-ca";
+  return `${probe}, ${certificate}`;
 }
 
 function listOr(items: readonly string[], none: string): string {

@@ -264,7 +264,7 @@ export class Proxy {
       this.#giveUpSlot(connection);
     }
     // Only now: nobody may see that no client waits before its slot is free.
-    this.#room.publish();
+    if (list !== this.#connections.served) this.#room.publish();
     if (phase === "dial") return;
     if (phase === "refused") this.#linger(connection);
     else this.#finishIfDone();

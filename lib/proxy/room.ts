@@ -39,6 +39,8 @@ interface Waiting {
 /** Gives out the slots of one worker. */
 export class Room {
   readonly #options: RoomOptions;
+  /** When other workers were first asked to have these clients leave, since clients last came to wait. */
+  readonly #askedMs = new Map<number, number>();
   #isServing = false;
   /** What clients have sent that got their slot before this has been read. */
   #readMs = 0;
@@ -58,8 +60,9 @@ export class Room {
    */
   add(connection: Connection): void {
     this.#options.connections.arriving.add(connection);
-    this.publish();
-    if (!this.#isServing) void this.#serveArriving();
+    // Whoever gets a slot at once is announced once, as waiting for its request.
+    if (this.#isServing) this.publish();
+    else void this.#serveArriving();
   }
 
   /** Lets the others know who waits here. Call it whenever a connection has changed its list. */
@@ -84,8 +87,6 @@ export class Room {
 
   async #serveArriving(): Promise<void> {
     const { admission, connections: { arriving } } = this.#options;
-    /** When other workers were first asked to have these clients leave. */
-    const askedMs = new Map<number, number>();
     let hasWaited = false;
     this.#isServing = true;
     for (let next; (next = arriving.first) !== undefined;) {
@@ -94,7 +95,7 @@ export class Room {
       // A client that is refused for its source's own limit evicts no one.
       const mayEvict = refusal?.kind === "too_many_connections" &&
         !admission.isFullFor(next.countedFor);
-      const leaving = mayEvict ? this.#whoLeaves(askedMs) : [];
+      const leaving = mayEvict ? this.#whoLeaves() : [];
       if (leaving.length > 0) {
         await this.#ask(leaving);
         hasWaited = true;
@@ -103,6 +104,7 @@ export class Room {
         void next.run(refusal && this.#enter(next));
       }
     }
+    this.#askedMs.clear();
     this.#isServing = false;
   }
 
@@ -121,19 +123,20 @@ export class Room {
    * The client that has waited longest, of a worker that answers. Workers that do not get another
    * chance: their clients come before it.
    */
-  #whoLeaves(askedMs: Map<number, number>): readonly Waiting[] {
+  #whoLeaves(): readonly Waiting[] {
     const nowMs = performance.now();
     const all = this.#longestWaiting();
     const last = all.findIndex(({ worker, id }) => {
       if (worker === this.#options.worker) return true;
-      if (!askedMs.has(id)) askedMs.set(id, nowMs);
-      return nowMs - askedMs.get(id)! < PATIENCE_MS;
+      if (!this.#askedMs.has(id)) this.#askedMs.set(id, nowMs);
+      return nowMs - this.#askedMs.get(id)! < PATIENCE_MS;
     });
     return all.slice(0, last + 1);
   }
 
   async #ask(leaving: readonly Waiting[]): Promise<void> {
     const { worker: own, onRoomWanted, closed } = this.#options;
+    this.publish();
     for (const { worker, id } of leaving) {
       if (worker === own) return await this.makeRoom(id);
       onRoomWanted(worker, id);

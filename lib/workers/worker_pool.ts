@@ -80,10 +80,10 @@ export class WorkerPool {
     const launches = await Promise.allSettled(
       Array.from({ length: others }, (_, i) => pool.#launch(i + 1)),
     );
-    const failed = launches.find(({ status }) => status === "rejected");
+    const failed = launches.find((launch) => launch.status === "rejected");
     if (failed === undefined) return pool;
     for (const worker of pool.#live.keys()) worker.terminate();
-    throw (failed as PromiseRejectedResult).reason;
+    throw failed.reason;
   }
 
   /** Whether their end has begun. */

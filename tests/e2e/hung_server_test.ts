@@ -14,9 +14,7 @@ const PROBES_A_MINUTE = 6;
 
 /** The upstream of each live tunnel. */
 async function upstreamsOf(proxy: ProxyProcess): Promise<string[]> {
-  const response = await fetch(`http://${proxy.adminAddress}/tunnels`);
-  const tunnels: { upstream: string }[] = await response.json();
-  return tunnels.map(({ upstream }) => upstream);
+  return (await proxy.tunnels()).map(({ upstream }) => upstream);
 }
 
 async function isUp(proxy: ProxyProcess, { address }: Cluster): Promise<number | undefined> {

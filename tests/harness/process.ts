@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import project from "../../deno.json" with { type: "json" };
 import { type Authority, parseAuthority } from "../../lib/protocol/authority.ts";
+import type { TunnelInfo } from "../../lib/proxy/tunnel_record.ts";
 import { output, Process, type Usage, usageOf, whyItFails } from "./child_process.ts";
 import { samplesOf } from "./metrics_report.ts";
 import { connectTo, type Peer } from "./peers.ts";
@@ -169,6 +170,12 @@ export class ProxyProcess implements AsyncDisposable {
     const answer = await this.admin("/metrics");
     if (!answer.startsWith("HTTP/1.1 200 ")) throw new Error(`no report: ${answer}`);
     return samplesOf(answer.slice(answer.indexOf("\r\n\r\n") + 4));
+  }
+
+  /** Its live tunnels, as `/tunnels` lists them. */
+  async tunnels(): Promise<readonly TunnelInfo[]> {
+    const response = await fetch(`http://${this.adminAddress}/tunnels`);
+    return await response.json();
   }
 
   /** What the kernel says of it. */

@@ -113,7 +113,7 @@ function refusalOfOther(
   { authorization }: ProxyPlace,
   { host, port }: ServerPlace,
 ): Finding {
-  const { status } = response;
+  const { status, phrase } = response;
   const authority = formatAddress({ hostname: host, port });
   const why = status === 403
     ? `does not allow ${authority}: ask its administrator.`
@@ -128,9 +128,7 @@ function refusalOfOther(
       : `cannot connect to ${authority}: ask its administrator why.`
     : "refuses the tunnel: ask its administrator.";
   return failed(
-    `${nameOf(response)} answers, not api-server-proxy: ${response.status} ${
-      utf8(response.phrase)
-    }`,
+    `${nameOf(response)} answers, not api-server-proxy: ${status} ${utf8(phrase)}`,
     IF_OURS,
     `If you want this proxy: it ${why}`,
   );

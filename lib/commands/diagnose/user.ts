@@ -79,5 +79,5 @@ function whyNoCredentials(user: Fields): string {
   }
   const file = optional(user, "tokenFile");
   if (file !== undefined) return `its token is in a file (${file}), which is not read here`;
-  return "no credentials given";
+  return NO_USER.whyNone;
 }
