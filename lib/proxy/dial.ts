@@ -1,5 +1,5 @@
 /** One dial: upstreams tried one after the other, on a clock of its own. */
-import { type Authority, lookupName } from "../protocol/authority.ts";
+import { type Authority, formatAuthority, lookupName } from "../protocol/authority.ts";
 import { DialFailure, dialFailure } from "./dial_failure.ts";
 import { unlessAborted } from "../telemetry/delay.ts";
 import { connectToFirst } from "./race.ts";
@@ -10,6 +10,13 @@ export interface Candidate {
   /** Which of the upstreams it is. */
   readonly index: number;
   readonly authority: Authority;
+  /** The same as text, as logs and metrics have it. */
+  readonly name: string;
+}
+
+/** The candidate of that number. */
+export function candidateOf(authority: Authority, index = 0): Candidate {
+  return { index, authority, name: formatAuthority(authority) };
 }
 
 /** A connection, and the candidate that it goes to. */

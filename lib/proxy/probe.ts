@@ -1,7 +1,7 @@
 /** Whether the upstreams live: each looked at now and then, the result where all workers see it. */
 import { type Authority, formatAuthority } from "../protocol/authority.ts";
 import { delay } from "../telemetry/delay.ts";
-import { Dial } from "./dial.ts";
+import { candidateOf, Dial } from "./dial.ts";
 import { dialFailure } from "./dial_failure.ts";
 import type { Log } from "../telemetry/log.ts";
 import { lookAtReadyz, NotReady } from "./readyz.ts";
@@ -123,7 +123,7 @@ export class Prober {
     const { isSelf } = this.#options;
     const timeoutMs = LOOK_TIMEOUT_MS;
     const context = { resolver: this.#resolver, timeoutMs, isSelf, onAttempt() {} };
-    const dial = new Dial([{ index: 0, authority }], context);
+    const dial = new Dial([candidateOf(authority)], context);
     const stop = () => dial.stop(this.#closed.signal.reason);
     const timer = setTimeout(() => dial.tick(Infinity), timeoutMs);
     this.#closed.signal.addEventListener("abort", stop);

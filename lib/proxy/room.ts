@@ -59,10 +59,11 @@ export class Room {
    * refused when no client waits in any worker that answers. First come, first served.
    */
   add(connection: Connection): void {
-    this.#options.connections.arriving.add(connection);
-    // Whoever gets a slot at once is announced once, as waiting for its request.
-    if (this.#isServing) this.publish();
-    else void this.#serveArriving();
+    const { arriving } = this.#options.connections;
+    if (arriving.size === 0 && this.#enter(connection) === undefined) return void connection.run();
+    arriving.add(connection);
+    this.publish();
+    if (!this.#isServing) void this.#serveArriving();
   }
 
   /** Lets the others know who waits here. Call it whenever a connection has changed its list. */
@@ -109,10 +110,10 @@ export class Room {
   }
 
   #enter(connection: Connection): Refusal | undefined {
-    const { admission, connections: { arriving, waiting }, onEntered } = this.#options;
+    const { admission, connections: { waiting }, onEntered } = this.#options;
     const refusal = admission.enter(connection.countedFor);
     if (refusal !== undefined) return refusal;
-    arriving.remove(connection);
+    connection.list?.remove(connection);
     waiting.add(connection);
     this.publish();
     onEntered(connection);
@@ -136,7 +137,6 @@ export class Room {
 
   async #ask(leaving: readonly Waiting[]): Promise<void> {
     const { worker: own, onRoomWanted, closed } = this.#options;
-    this.publish();
     for (const { worker, id } of leaving) {
       if (worker === own) return await this.makeRoom(id);
       onRoomWanted(worker, id);

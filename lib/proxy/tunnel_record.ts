@@ -1,5 +1,4 @@
 /** What operators learn of one tunnel: its metrics, its log lines, its row in `/tunnels`. */
-import { formatAuthority } from "../protocol/authority.ts";
 import type { Candidate } from "./dial.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -111,7 +110,7 @@ export class TunnelRecord {
       source,
       sourcePort,
       peer,
-      upstream: formatAuthority(this.origin.candidate.authority),
+      upstream: this.origin.candidate.name,
       local: this.origin.local,
       since: new Date(Date.now() - (nowMs - this.origin.sinceMs)).toISOString(),
       idleMs: Math.round(tunnel.quietMs(nowMs)),
@@ -142,7 +141,7 @@ export class TunnelRecord {
     const { candidate, local, connectMs } = this.origin;
     return {
       ...this.#client.logFields(nowMs),
-      upstream: formatAuthority(candidate.authority),
+      upstream: candidate.name,
       local,
       status: 200,
       connectMs: tenths(connectMs),

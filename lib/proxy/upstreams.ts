@@ -1,6 +1,6 @@
 /** Which upstream is next: the last one that worked, those that fail last. */
-import { type Authority, formatAuthority } from "../protocol/authority.ts";
-import { type Candidate, Dial, type DialContext } from "./dial.ts";
+import type { Authority } from "../protocol/authority.ts";
+import { type Candidate, candidateOf, Dial, type DialContext } from "./dial.ts";
 import { DialFailure } from "./dial_failure.ts";
 import { isDown, isProxy } from "./probe.ts";
 import { Resolver } from "./resolver.ts";
@@ -31,8 +31,6 @@ const RETRY_PAUSE_MS = 10_000;
 export class Upstreams {
   readonly #log: Log;
   readonly #metrics: Metrics;
-  /** As they stand in metrics; none when clients say where to go. */
-  readonly #labels: readonly string[];
   readonly #states: Int32Array;
   readonly #candidates: readonly Candidate[];
   /** What is dialled when there are no upstreams: as the operator has written it, dot and all. */
@@ -46,10 +44,9 @@ export class Upstreams {
     const { authorities, connectTimeoutMs, isSelf, log, metrics, states } = options;
     this.#log = log;
     this.#metrics = metrics;
-    this.#labels = authorities.map(formatAuthority);
     this.#states = states;
-    this.#allowed = options.allowedAuthorities.map((authority) => ({ index: 0, authority }));
-    this.#candidates = authorities.map((authority, index) => ({ index, authority }));
+    this.#allowed = options.allowedAuthorities.map((authority) => candidateOf(authority));
+    this.#candidates = authorities.map(candidateOf);
     this.#failedMs = authorities.map(() => -Infinity);
     this.#dialContext = {
       resolver: new Resolver(),
@@ -74,15 +71,15 @@ export class Upstreams {
   #asked(requested: Authority): readonly Candidate[] {
     const isAsked = ({ authority: { host, port } }: Candidate) =>
       host === requested.host && port === requested.port;
-    return [this.#allowed.find(isAsked) ?? { index: 0, authority: requested }];
+    return [this.#allowed.find(isAsked) ?? candidateOf(requested)];
   }
 
   #onAttempt(candidate: Candidate, failure: DialFailure | undefined): void {
-    const { index } = candidate;
-    const label = this.#labels[index];
-    if (label !== undefined) {
+    const { index, name } = candidate;
+    // Metrics have no series for what clients ask for.
+    if (this.#candidates.length > 0) {
       const result = failure === undefined ? "connected" : REFUSALS[failure.kind].error;
-      this.#metrics.add("upstream_connects_total", 1, label, result);
+      this.#metrics.add("upstream_connects_total", 1, name, result);
     }
     if (failure === undefined) {
       this.#failedMs[index] = -Infinity;

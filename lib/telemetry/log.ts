@@ -44,10 +44,16 @@ function isoTime(): string {
   return lastIsoTime;
 }
 
-/** JSON, with every character escaped that could begin a line or steer a terminal. */
+/** What JSON leaves as it is, but could begin a line or steer a terminal. */
+const UNSAFE = /[\x7f-\x9f\u2028\u2029]/;
+const ALL_UNSAFE = new RegExp(UNSAFE, "g");
+
+/** JSON in which nothing can begin a line or steer a terminal. */
 function quote(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[\x7f-\x9f\u2028\u2029]/g,
+  const text = JSON.stringify(value);
+  if (!UNSAFE.test(text)) return text;
+  return text.replace(
+    ALL_UNSAFE,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -1,14 +1,19 @@
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import type { Authority } from "../../lib/protocol/authority.ts";
 import { Refusal } from "../../lib/protocol/refusal.ts";
-import { type Candidate, Dial, type DialContext, type Dialled } from "../../lib/proxy/dial.ts";
+import {
+  type Candidate,
+  candidateOf,
+  Dial,
+  type DialContext,
+  type Dialled,
+} from "../../lib/proxy/dial.ts";
 import { Resolver } from "../../lib/proxy/resolver.ts";
 import { neverAccepts, nobody, TestUpstream } from "../harness/peers.ts";
 import { test } from "../harness/test.ts";
 
 function dial(authorities: readonly Authority[], context: Partial<DialContext> = {}): Dial {
-  const candidates = authorities.map((authority, index) => ({ index, authority }));
-  return new Dial(candidates, {
+  return new Dial(authorities.map(candidateOf), {
     resolver: new Resolver(),
     timeoutMs: 4_000,
     isSelf: () => false,
@@ -75,8 +80,8 @@ test("a dial reports each attempt, and its error if it has failed", async () => 
     upstream.authority,
   );
   assertEquals(attempts, [
-    [{ index: 0, authority: nobody() }, true],
-    [{ index: 1, authority: upstream.authority }, false],
+    [candidateOf(nobody(), 0), true],
+    [candidateOf(upstream.authority, 1), false],
   ]);
 });
 
