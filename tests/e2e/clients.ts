@@ -1,13 +1,11 @@
 /** Clients in other languages, installed or built for the suite. */
 import { inRoot } from "../sources.ts";
-import { output } from "../harness/child_process.ts";
-import { CACHE } from "./cluster.ts";
+import { CACHE, fillCache } from "../harness/cache.ts";
 
 /** Where their sources are. */
 export const CLIENTS = inRoot("tests/e2e/clients");
 const JAVASCRIPT_CLIENT = "@kubernetes/client-node@1.4.0";
 const PYTHON_CLIENT = "kubernetes==36.0.3";
-const INSTALL_LIMIT_MS = 10 * 60_000;
 
 /** The command that runs a script which needs the official JavaScript client. */
 export async function javascript(name: string): Promise<string[]> {
@@ -33,27 +31,25 @@ const javascriptPackages = once(async () => {
   const directory = `${CACHE}/javascript`;
   await Deno.mkdir(directory, { recursive: true });
   const packages = ["--no-save", "--no-package-lock", "--no-audit", JAVASCRIPT_CLIENT];
-  await install("npm", "install", `--prefix=${directory}`, ...packages);
+  await fillCache(["npm", "install", `--prefix=${directory}`, ...packages]);
   return directory;
 });
 
 const pythonPackages = once(async () => {
   const directory = `${CACHE}/python`;
-  await install("python3", "-m", "venv", directory);
-  await install(`${directory}/bin/pip`, "install", "--quiet", PYTHON_CLIENT);
+  // Not over one that another file of tests uses just now.
+  const make = `test -x ${directory}/bin/pip || python3 -m venv ${directory}`;
+  await fillCache(["sh", "-c", make]);
+  await fillCache([`${directory}/bin/pip`, "install", "--quiet", PYTHON_CLIENT]);
   return directory;
 });
 
 const rustBuild = once(async () => {
   const directory = `${CACHE}/rust`;
   const manifest = ["--locked", `--manifest-path=${CLIENTS}/rust/Cargo.toml`];
-  await install("cargo", "build", "--quiet", ...manifest, `--target-dir=${directory}`);
+  await fillCache(["cargo", "build", "--quiet", ...manifest, `--target-dir=${directory}`]);
   return directory;
 });
-
-async function install(...command: string[]): Promise<void> {
-  await output(command, { limitMs: INSTALL_LIMIT_MS });
-}
 
 /** A function that does it at its first call, and gives the same from then on. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {

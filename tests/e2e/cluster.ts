@@ -1,17 +1,14 @@
 /** The real API server that the suite runs against: built once, then started in seconds. */
 import { inRoot } from "../sources.ts";
-import { output, Process } from "../harness/child_process.ts";
+import { CACHE, fillCache } from "../harness/cache.ts";
+import { Process } from "../harness/child_process.ts";
 
-/** Where what is built or installed for the suite is kept; git ignores it. */
-export const CACHE = inRoot(".cache");
 /** The kubectl of the API server's own release. */
 export const KUBECTL = `${CACHE}/kubectl`;
 /** Lists and watches with many client-go clients: see tests/apiserver/informers. */
 export const INFORMERS = `${CACHE}/informers`;
 /** What every client takes the API server to be; no name server knows it. */
 export const SERVER = "https://kubernetes.default.svc:443";
-
-const BUILD_LIMIT_MS = 30 * 60_000;
 
 /** What the API server's ready line tells: see tests/apiserver/main.go. */
 interface Ready {
@@ -141,10 +138,9 @@ export class Cluster implements AsyncDisposable {
 /** Builds the API server, the informers and kubectl; Go knows what is up to date. */
 async function build(): Promise<void> {
   const packages = [".", "./informers", "k8s.io/kubernetes/cmd/kubectl"];
-  await output(["go", "build", "-ldflags=-s -w", "-o", `${CACHE}/`, ...packages], {
+  await fillCache(["go", "build", "-ldflags=-s -w", "-o", `${CACHE}/`, ...packages], {
     cwd: inRoot("tests/apiserver"),
     env: { CGO_ENABLED: "0" },
-    limitMs: BUILD_LIMIT_MS,
   });
 }
 

@@ -1,9 +1,12 @@
 /** Machines of their own on one machine: Linux network namespaces, joined by virtual cables. */
 import { output, run } from "../harness/child_process.ts";
 
+/** In the names of what this file makes: files of tests that run at the same time share their process. */
+const OURS = crypto.randomUUID().slice(0, 8);
+
 /** Why this machine cannot have network namespaces with address translation, if it cannot. */
 export async function whyNoNamespaces(): Promise<string | undefined> {
-  const name = `probe-${Deno.pid}`;
+  const name = `probe-${OURS}`;
   const attempts = [
     ["ip", "netns", "add", name],
     ["ip", "netns", "exec", name, "iptables", "--table", "nat", "--list-rules"],
@@ -31,7 +34,7 @@ export class Machine implements AsyncDisposable {
 
   /** Makes one whose name no other run uses. */
   static async create(role: string): Promise<Machine> {
-    const machine = new Machine(`${role}-${Deno.pid}`);
+    const machine = new Machine(`${role}-${OURS}`);
     await output(["ip", "netns", "add", machine.#name]);
     await machine.ip("link", "set", "lo", "up");
     await machine.run("sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1");

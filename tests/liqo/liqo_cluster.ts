@@ -3,15 +3,14 @@ import { Cluster } from "../e2e/cluster.ts";
 import { Kubectl } from "../e2e/environment.ts";
 import { only, parseYaml, type Resource, type Values } from "../deploy/helm.ts";
 import { find, moduleSources } from "../deploy/tools.ts";
+import { CACHE, fillCache } from "../harness/cache.ts";
 import { type Lines, output, Process } from "../harness/child_process.ts";
 import { eventually } from "../harness/test.ts";
 import { inRoot } from "../sources.ts";
 
 /** The newest release whose Go module there is; tests/liqo/peer/go.mod names it too. */
 export const LIQO = "v1.2.0";
-const CACHE = inRoot(".cache");
 const HELM = find("helm")!;
-const BUILD_LIMIT_MS = 30 * 60_000;
 
 /** Of Liqo's chart: what its controllers read. The rest is for pods, which nothing here runs. */
 const KINDS = ["ClusterRole", "ConfigMap", "Network", "ServiceAccount"];
@@ -44,10 +43,9 @@ async function build(): Promise<void> {
     ".",
     ...["ipam", "liqo-controller-manager", "crd-replicator"].map((name) => `${cmd}/${name}`),
   ];
-  await output(["go", "build", "-ldflags=-s -w", "-o", `${CACHE}/`, ...packages], {
+  await fillCache(["go", "build", "-ldflags=-s -w", "-o", `${CACHE}/`, ...packages], {
     cwd: inRoot("tests/liqo/peer"),
     env: { CGO_ENABLED: "0" },
-    limitMs: BUILD_LIMIT_MS,
   });
 }
 
