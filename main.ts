@@ -3,13 +3,14 @@ import project from "./deno.json" with { type: "json" };
 import { type Config, parseConfig } from "./lib/config/config.ts";
 import { runtimeMistake } from "./lib/runtime.ts";
 import {
+  CannotGoOn,
   type Command,
   EXIT_FAILURE,
   EXIT_SUCCESS,
   EXIT_USAGE,
   type Io,
-  UnreadableVariable,
 } from "./lib/commands/command.ts";
+import { awakeDelay } from "./lib/telemetry/delay.ts";
 import { createSink, writeStderr } from "./lib/telemetry/log.ts";
 import { credentials } from "./lib/commands/credentials.ts";
 import { ready } from "./lib/commands/ready.ts";
@@ -24,7 +25,6 @@ const END_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const FLUSH_MS = 1_000;
 /** The process ends this long after its deadline, even if a connection or the runtime hangs. */
 const LATE_MS = 1_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** `deno task compile` puts the commit in front of the program's own arguments. */
 const STAMP = "--stamp=";
@@ -47,12 +47,23 @@ const IO: Io = {
     try {
       return Deno.env.get(name);
     } catch (error) {
-      throw error instanceof Deno.errors.InvalidData ? new UnreadableVariable(name) : error;
+      if (!(error instanceof Deno.errors.InvalidData)) throw error;
+      // Not its value: that may be a secret.
+      throw new CannotGoOn(`${name}: takes text in UTF-8`, EXIT_USAGE);
     }
   },
   readStdin: async () =>
     Deno.stdin.isTerminal() ? "" : await new Response(Deno.stdin.readable).text(),
-  print: (line) => console.log(line),
+  print(line) {
+    try {
+      console.log(line);
+    } catch (error) {
+      // Whoever reads may have seen enough.
+      const isEnough = error instanceof Deno.errors.BrokenPipe;
+      const reason = `cannot write to standard output: ${(error as Error).message}`;
+      throw new CannotGoOn(isEnough ? "" : reason, EXIT_FAILURE);
+    }
+  },
   printError: (line) => console.error(line),
 };
 
@@ -72,10 +83,10 @@ async function main(args: readonly string[]): Promise<number> {
   const invocation = parseConfig(asksForHelp ? ["--help"] : args, IO.env);
   switch (invocation.kind) {
     case "help":
-      console.log(usage().trimEnd());
+      IO.print(usage().trimEnd());
       return EXIT_SUCCESS;
     case "version":
-      console.log(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
+      IO.print(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
       return EXIT_SUCCESS;
     case "mistakes":
       for (const problem of invocation.problems) console.error(problem);
@@ -103,7 +114,7 @@ async function run(config: Config): Promise<number> {
         if (server !== undefined) shutDown(server);
       } else {
         exitCode = EXIT_FAILURE;
-        exitAfter(FLUSH_MS, EXIT_FAILURE);
+        void exitAfter(FLUSH_MS, EXIT_FAILURE);
         server?.cut();
       }
     });
@@ -111,7 +122,9 @@ async function run(config: Config): Promise<number> {
   const shutDown = (server: Server) => {
     server.shutDown(firstSignal);
     const { shutdownDelayMs, drainTimeoutMs } = config;
-    if (drainTimeoutMs > 0) exitAfter(shutdownDelayMs + drainTimeoutMs + LATE_MS, EXIT_SUCCESS);
+    if (drainTimeoutMs > 0) {
+      void exitAfter(shutdownDelayMs + drainTimeoutMs + LATE_MS, EXIT_SUCCESS);
+    }
   };
   const sink = createSink(writeStderr);
   const isTerminal = Deno.stderr.isTerminal();
@@ -126,13 +139,14 @@ async function run(config: Config): Promise<number> {
     exitCode = EXIT_FAILURE;
   }
   // A log that is no longer read must not keep the process.
-  await Promise.race([sink.flush(), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
+  await Promise.race([sink.flush(), awakeDelay(FLUSH_MS)]);
   return exitCode;
 }
 
 /** Ends the process after that time, even if something still holds it. */
-function exitAfter(ms: number, code: number): void {
-  setTimeout(() => Deno.exit(code), Math.min(ms, MAX_TIMER_MS));
+async function exitAfter(ms: number, code: number): Promise<void> {
+  await awakeDelay(ms);
+  Deno.exit(code);
 }
 
 if (import.meta.main) {
@@ -141,8 +155,8 @@ if (import.meta.main) {
   try {
     Deno.exit(await main(args));
   } catch (error) {
-    if (!(error instanceof UnreadableVariable)) throw error;
-    console.error(error.message);
-    Deno.exit(EXIT_USAGE);
+    if (!(error instanceof CannotGoOn)) throw error;
+    if (error.message !== "") console.error(error.message);
+    Deno.exit(error.exitCode);
   }
 }

@@ -48,6 +48,19 @@ test("the program reports a variable that is no text in one line, and ends with 
   }
 });
 
+for (
+  const args of [["--version"], ["--help"], ["credentials", "a"], [
+    "--check",
+    "--upstream=127.0.0.1:1",
+  ]]
+) {
+  test(`the program says in one line that it cannot print: ${args[0]}`, async () => {
+    const command = ["sh", "-c", 'exec "$@" >/dev/full', "sh", ...proxyCommand(...args)];
+    const { code, stderr } = await run(command, PROXY_START);
+    assertEquals([code, stderr.trimEnd().split("\n").length], [1, 1], stderr);
+  });
+}
+
 test("the program tells every mistake in one run and ends with 2", async () => {
   const args = ["--port=x", "--conect-timeout=1s", "--upstream=api", "--idle-timeout", "10"];
   const { code, stdout, stderr } = await finish(args, { API_SERVER_PROXY_LOG_LEVEL: "loud" });

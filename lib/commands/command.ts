@@ -3,11 +3,10 @@
 /** Exit codes of every command. */
 export const EXIT_SUCCESS = 0, EXIT_FAILURE = 1, EXIT_USAGE = 2;
 
-/** An environment variable that holds other bytes than UTF-8. */
-export class UnreadableVariable extends Error {
-  /** The value is not in the message: it may be a secret. */
-  constructor(name: string) {
-    super(`${name}: takes text in UTF-8`);
+/** The process around it lets a command not go on. */
+export class CannotGoOn extends Error {
+  constructor(message: string, readonly exitCode: number) {
+    super(message);
   }
 }
 
@@ -16,12 +15,12 @@ export interface Io {
   /**
    * The value of an environment variable.
    *
-   * @throws {UnreadableVariable} When it is no text.
+   * @throws {CannotGoOn} When it is no text.
    */
   readonly env: (name: string) => string | undefined;
   /** All of standard input, up to its end; nothing when it is a terminal. */
   readonly readStdin: () => Promise<string>;
-  /** Prints a line on standard output. */
+  /** Prints a line on standard output. @throws {CannotGoOn} When nothing can be written there. */
   readonly print: (line: string) => void;
   /** Prints a line on standard error. */
   readonly printError: (line: string) => void;

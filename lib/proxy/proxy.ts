@@ -6,7 +6,7 @@ import { Connection, type ConnectionContext } from "./connection.ts";
 import type { TunnelInfo } from "./tunnel_record.ts";
 import { ConnectionLists } from "./connection_lists.ts";
 import { Drain, type Drained } from "./drain.ts";
-import { delay } from "../telemetry/delay.ts";
+import { awakeDelay, delay } from "../telemetry/delay.ts";
 import { Evacuation } from "./evacuation.ts";
 import { LoopLag } from "./loop_lag.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -145,7 +145,7 @@ export class Proxy {
   async shutDown(): Promise<void> {
     if (this.#isShuttingDown) return;
     this.#isShuttingDown = true;
-    await delay(this.#config.shutdownDelayMs, this.#listenerClosed.signal);
+    await awakeDelay(this.#config.shutdownDelayMs, this.#listenerClosed.signal);
     this.#startDrain();
   }
 

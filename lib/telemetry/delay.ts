@@ -14,6 +14,25 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
   return promise;
 }
 
+/** How often {@linkcode awakeDelay} looks at the clock, and the most that it counts in between. */
+const STEP_MS = 100, MAX_STEP_MS = 250;
+
+/**
+ * Resolves after that many milliseconds in which the process was awake, or as soon as the signal is
+ * aborted. While it stands still (SIGSTOP, a paused VM) none pass: a timer that has become due
+ * meanwhile would come before all that has arrived.
+ */
+export async function awakeDelay(ms: number, signal = new AbortController().signal): Promise<void> {
+  let leftMs = ms, nowMs = performance.now();
+  // Also without time a turn of the event loop: what has arrived is heard.
+  do {
+    await delay(Math.min(STEP_MS, leftMs), signal);
+    const beforeMs = nowMs;
+    nowMs = performance.now();
+    leftMs -= Math.min(nowMs - beforeMs, MAX_STEP_MS);
+  } while (leftMs > 0 && !signal.aborted);
+}
+
 /** What a promise resolves to, unless the signal is aborted first. The promise itself continues for others. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

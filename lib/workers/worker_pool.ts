@@ -1,6 +1,6 @@
 /** Isolates that are one proxy: started, started again when one dies, ended together. */
 import type { Config } from "../config/config.ts";
-import { delay } from "../telemetry/delay.ts";
+import { awakeDelay, delay } from "../telemetry/delay.ts";
 import type { TunnelInfo } from "../proxy/tunnel_record.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Drained } from "../proxy/drain.ts";
@@ -12,10 +12,9 @@ import type { FromWorker, ToWorker } from "./worker_main.ts";
 /** The pause before a worker is started again is doubled from the first to the last of these. */
 const FIRST_RESTART_PAUSE_MS = 100, LAST_RESTART_PAUSE_MS = 10_000;
 /** How late a worker may be with its end; one that is blocked never comes to it. */
-const LATE_MS = 500;
+const LATE_MS = 750;
 /** How long a worker may take to list its tunnels. */
 const ANSWER_TIMEOUT_MS = 500;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What it takes to start workers. */
 export interface WorkerPoolOptions {
@@ -43,6 +42,7 @@ export class WorkerPool {
   readonly #drained: Drained[] = [];
   readonly #shutdown = new AbortController();
   readonly #gone = new AbortController();
+  #endSinceMs = NaN;
   #restarts = 0;
   /** How often the tunnels have been asked for. */
   #requests = 0;
@@ -142,17 +142,19 @@ export class WorkerPool {
   }
 
   #end(kind: "shutDown" | "cut"): void {
+    if (!this.isShuttingDown) this.#endSinceMs = performance.now();
     this.#shutdown.abort();
     for (const worker of this.#live.keys()) worker.postMessage({ kind } satisfies ToWorker);
   }
 
   /** Terminates those that have not ended by then. Their tunnels cannot be logged. */
   async #terminateAfter(ms: number): Promise<void> {
-    await delay(Math.min(ms, MAX_TIMER_MS), this.#gone.signal);
+    await awakeDelay(ms, this.#gone.signal);
     for (const [worker, index] of this.#live) {
       worker.terminate();
       const connections = this.#options.shared.served[index]![0]!;
-      this.#drained.push({ durationMs: ms, connections, closedQuiet: 0, cut: connections });
+      const durationMs = Math.round(performance.now() - this.#endSinceMs);
+      this.#drained.push({ durationMs, connections, closedQuiet: 0, cut: connections });
       this.#onEnd(worker, index, "did not answer");
     }
   }

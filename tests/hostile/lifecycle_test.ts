@@ -146,6 +146,33 @@ test("what came while the process stood still is read before anybody is judged l
   });
 });
 
+/** Longer than a drain timeout of 2 s, and than what an end may be late. */
+const STANDSTILL_MS = 5_000;
+
+for (const workers of [1, 2]) {
+  test(`a process of ${workers} workers that stands still while it drains still logs every tunnel`, async () => {
+    await withUpstream(async (upstream, flag) => {
+      await using program = await ProxyProcess.start({
+        flags: [flag, `--workers=${workers}`, "--drain-timeout=2s"],
+      });
+      await using tunnels = new AsyncDisposableStack();
+      for (let i = 0; i < 6; i++) tunnels.use(await openTunnel(program, upstream.authority));
+      program.signal("SIGTERM");
+      await program.logged("shutting down");
+      program.signal("SIGSTOP");
+      // It is the time itself that the test is about.
+      await new Promise((resolve) => setTimeout(resolve, STANDSTILL_MS));
+      program.signal("SIGCONT");
+      assertEquals(await program.ended(), 0);
+      assertEquals(program.lines("tunnel").map(({ end }) => end), Array(6).fill("drain"));
+      const [drained] = program.lines("drained");
+      assertEquals(drained!.connections, 6);
+      assertEquals(Number(drained!.cut) + Number(drained!.closedQuiet), 6);
+      assertEquals(program.lines("worker died"), []);
+    });
+  });
+}
+
 testInNetwork(
   "IPv4 and IPv6 clients are served where the kernel keeps them apart (net.ipv6.bindv6only)",
   import.meta.url,

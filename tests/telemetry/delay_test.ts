@@ -1,0 +1,37 @@
+import { assertEquals } from "@std/assert";
+import { awakeDelay, delay } from "../../lib/telemetry/delay.ts";
+import { test } from "../harness/test.ts";
+
+const never = new AbortController().signal;
+
+/** Holds this thread up, as a stopped process is held up. */
+function standStill(ms: number): void {
+  for (const endMs = performance.now() + ms; performance.now() < endMs;);
+}
+
+test("awakeDelay() does not count the time in which the process stands still", async () => {
+  const order: string[] = [];
+  const awake = awakeDelay(350).then(() => order.push("awake"));
+  standStill(1_000);
+  // What comes after the standstill is heard before the delay is over.
+  await delay(10, never).then(() => order.push("other"));
+  await awake;
+  assertEquals(order, ["other", "awake"]);
+});
+
+test("awakeDelay() is over as soon as its signal is aborted", async () => {
+  const over = new AbortController();
+  const waiting = awakeDelay(3_600_000, over.signal);
+  over.abort();
+  await waiting;
+});
+
+test("awakeDelay() waits for longer than a timer can", async () => {
+  const over = new AbortController();
+  const first = await Promise.race([
+    awakeDelay(2 ** 31, over.signal).then(() => "late"),
+    delay(10, never).then(() => "other"),
+  ]);
+  over.abort();
+  assertEquals(first, "other");
+});
