@@ -677,6 +677,19 @@ test("diagnose lists what is not ready, and goes on", async () => {
   });
 });
 
+test("diagnose takes nobody for authenticated whom the answer does not name", async () => {
+  const reviews = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+  for (const body of ["ok", "{}", '{"status":{"userInfo":{"username":7}}}']) {
+    await using path = await Path.start({ [reviews]: { status: 200, body } });
+    const { table } = await found({ cluster: path.cluster });
+    assertEquals(table.user, [
+      "failed",
+      "200 Answer, but no name: what answers is no Kubernetes API server",
+      "Check `server`, and --upstream of the proxy.",
+    ]);
+  }
+});
+
 test("diagnose finds a web server at the end of the tunnel", async () => {
   const page = { status: 404, body: "<html>" };
   await using path = await Path.start({ "/readyz": page, "/version": page });
@@ -816,6 +829,30 @@ test("diagnose sends the name and secret of proxy-url, and prints neither", asyn
   for (const secret of ["s%40crt", "s@crt", btoa("cl01:s@crt")]) assert(!stdout.includes(secret));
 });
 
+test("diagnose finds what kubectl cannot read in a URL, and goes on without it", async () => {
+  await using path = await Path.start();
+  const next = "Write such characters percent-encoded there: % as %25, # as %23, / as %2F.";
+  const unreadable =
+    "the name and secret in proxy-url have a character with which kubectl cannot read it";
+  for (const userInfo of ["cl01:a%zz", "cl01:100%", "cl01:a^b", "clé:secret"]) {
+    const url = path.proxyUrl.replace("//", `//${userInfo}@`);
+    const { table } = await found({ cluster: { ...path.cluster, "proxy-url": url } });
+    assertEquals(table, { ...ALL_OK, kubeconfig: ["failed", unreadable, next] });
+  }
+  for (const url of [`${path.proxyUrl}\n`, ` ${path.proxyUrl}`, `${path.proxyUrl}\t`]) {
+    const { table } = await found({ cluster: { ...path.cluster, "proxy-url": url } });
+    const blank = "proxy-url has a blank or a line break in it, with which kubectl cannot read it";
+    const kubeconfig = ["failed", blank, "Remove it from proxy-url."];
+    assertEquals(table, { ...ALL_OK, kubeconfig });
+  }
+  const { table } = await found({ cluster: { ...path.cluster, server: `${SERVER}\n` } });
+  assertEquals(table.kubeconfig, [
+    "failed",
+    "server has a blank or a line break in it, with which kubectl cannot read it",
+    "Remove it from server.",
+  ]);
+});
+
 test("diagnose takes URLs as arguments, and the CA from input, flag or variable", async () => {
   await using path = await Path.start();
   const { authority } = path.api.certificate;
@@ -874,6 +911,24 @@ for (
       [],
       kubeconfig({ cluster: { "certificate-authority-data": "DATA+OMITTED" } }),
       "the kubeconfig has its secrets removed: kubectl config view --raw",
+    ],
+    [
+      "a token from a file that ends with a line break",
+      [],
+      kubeconfig({ cluster: {}, user: { token: "abc\n" } }),
+      "token: has a line break or another control character, which kubectl does not send",
+    ],
+    [
+      "a group with a control character",
+      [],
+      kubeconfig({ cluster: {}, user: { token: "abc", as: "me", "as-groups": ["a\x00"] } }),
+      "as-groups: has a line break or another control character",
+    ],
+    [
+      "a number for a text",
+      [],
+      kubeconfig({ cluster: { "proxy-url": 5 } }),
+      "proxy-url: takes a text, in quotes",
     ],
     [
       "a file for the CA",

@@ -40,8 +40,7 @@ export async function exchange(
   const method = body === undefined ? "GET" : "POST";
   const head = [
     `${method} ${server.basePath}${path} HTTP/1.1`,
-    // What a kubeconfig has for a value must not end the field.
-    ...fields.map(([name, value]) => `${name}: ${value.replace(/[^\x20-\x7e]/g, "")}`),
+    ...fields.map(([name, value]) => `${name}: ${value}`),
   ];
   send(socket, `${head.join("\r\n")}\r\n\r\n${content}`);
   const text = await readUntil(socket, hasResponse, signal);
@@ -102,10 +101,15 @@ export async function askUser(ask: Ask, user: User): Promise<Finding> {
   });
   if (status === 200 || status === 201) {
     const info = at(parse(body), "status", "userInfo");
-    const groups = at(info, "groups");
+    const name = at(info, "username"), groups = at(info, "groups");
+    if (typeof name !== "string") {
+      return failed(
+        `${status} ${utf8(phrase)}, but no name: what answers is no Kubernetes API server`,
+        "Check `server`, and --upstream of the proxy.",
+      );
+    }
     return ok(
-      `authenticated as ${at(info, "username")}` +
-        (Array.isArray(groups) ? `; groups: ${groups.join(", ")}` : ""),
+      `authenticated as ${name}` + (Array.isArray(groups) ? `; groups: ${groups.join(", ")}` : ""),
     );
   }
   if (status === 401) {

@@ -9,10 +9,25 @@ export function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A field that has a text which is not empty. */
+/** A field that has a text which is not empty. @throws {InputError} When it has something else. */
 export function optional(fields: Fields, name: string): string | undefined {
-  const value = fields[name];
-  return typeof value === "string" && value !== "" ? value : undefined;
+  const value = fields[name] ?? "";
+  if (typeof value !== "string") throw new InputError(`${name}: takes a text, in quotes`);
+  return value === "" ? undefined : value;
+}
+
+/**
+ * A text that clients send as the value of an HTTP field (RFC 9110 §5.5).
+ *
+ * @throws {InputError} When a field cannot have it: kubectl then sends nothing.
+ */
+export function fieldValue(text: string, name: string): string {
+  // deno-lint-ignore no-control-regex -- these are what it is about
+  if (!/[\x00-\x08\x0a-\x1f\x7f]/.test(text)) return text;
+  throw new InputError(
+    `${name}: has a line break or another control character, which kubectl does not send; ` +
+      "does it come from a file that ends with a line break?",
+  );
 }
 
 /** Certificates or a key: in the kubeconfig itself, or, which cannot be read, in a file. */

@@ -11,6 +11,7 @@ export const NAME_AS_SERVER = "a name of the API server as server: https://kuber
 
 /** Reads the URL of the API server. @throws {InputError} When it is none. */
 export function readServer(text: string, problems: Finding[]): ServerPlace {
+  checkCharacters("server", text, problems);
   const url = parseUrl(text);
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new InputError(
@@ -31,8 +32,9 @@ export function readServer(text: string, problems: Finding[]): ServerPlace {
 
 /** Reads the URL of the proxy, with the scheme that it should have had. */
 export function readProxy(text: string, problems: Finding[]): ProxyPlace {
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
-  const rest = scheme === undefined ? text : text.slice(scheme.length + "://".length);
+  const read = text.replaceAll(new RegExp(BLANKS, "g"), "");
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(read)?.[1]?.toLowerCase();
+  const rest = scheme === undefined ? read : read.slice(scheme.length + "://".length);
   const url = parseUrl(`http://${rest}`);
   if (url === undefined || url.hostname === "") {
     // Not the text: it may have a secret in it.
@@ -54,6 +56,7 @@ export function readProxy(text: string, problems: Finding[]): ProxyPlace {
       `Write ${right} as proxy-url. The steps below use that.`,
     ));
   }
+  checkCharacters("proxy-url", text, problems);
   const { username, password } = url;
   return {
     host: bare(url.hostname),
@@ -78,6 +81,28 @@ export function checkNoProxy(
     `Remove ${entry} from NO_PROXY, or give the proxy as proxy-url in the kubeconfig: then ` +
       "kubectl does not look at NO_PROXY.",
   ));
+}
+
+/** Characters that kubectl, like every program in Go, takes in no URL, while others leave them out. */
+// deno-lint-ignore no-control-regex -- these are what it is about
+const BLANKS = /[\x00-\x20\x7f]/;
+/** What may stand in front of the @ (RFC 3986 §3.2.1). */
+const USER_INFO = /^(?:[\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})*$/i;
+
+/** Adds what kubectl cannot read in a URL. The text is not shown: it may have a secret in it. */
+function checkCharacters(field: string, text: string, problems: Finding[]): void {
+  const [, userInfo = ""] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)@/i.exec(text) ?? [];
+  if (BLANKS.test(text)) {
+    problems.push(failed(
+      `${field} has a blank or a line break in it, with which kubectl cannot read it`,
+      `Remove it from ${field}.`,
+    ));
+  } else if (!USER_INFO.test(userInfo)) {
+    problems.push(failed(
+      `the name and secret in ${field} have a character with which kubectl cannot read it`,
+      "Write such characters percent-encoded there: % as %25, # as %23, / as %2F.",
+    ));
+  }
 }
 
 /** Text as it was before it was percent-encoded, or as it is where it never was. */

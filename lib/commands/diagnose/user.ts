@@ -1,7 +1,7 @@
 /** With what a user of a kubeconfig authenticates. Pure. */
 import { createPrivateKey } from "node:crypto";
 import { readCertificates } from "./certificate.ts";
-import { checkCertificates, type Fields, isObject, optional, pemOf } from "./fields.ts";
+import { checkCertificates, type Fields, fieldValue, isObject, optional, pemOf } from "./fields.ts";
 import { basic } from "./http.ts";
 import { InputError, KUBECONFIG_COMMAND, type User } from "./target.ts";
 
@@ -23,7 +23,7 @@ export function readUser(user: Fields): User {
   const cert = pemOf(user, "client-certificate");
   const key = pemOf(user, "client-key");
   const authorization = token !== undefined
-    ? `Bearer ${token}`
+    ? `Bearer ${fieldValue(token, "token")}`
     : name !== undefined && password !== undefined
     ? basic(name, password)
     : undefined;
@@ -62,10 +62,10 @@ function checkKey({ cert, key }: { readonly cert: string; readonly key: string }
 function impersonation(user: Fields): (readonly [string, string])[] {
   const as = optional(user, "as"), uid = optional(user, "as-uid"), groups = user["as-groups"];
   return [
-    ...as === undefined ? [] : [["Impersonate-User", as] as const],
-    ...uid === undefined ? [] : [["Impersonate-Uid", uid] as const],
+    ...as === undefined ? [] : [["Impersonate-User", fieldValue(as, "as")] as const],
+    ...uid === undefined ? [] : [["Impersonate-Uid", fieldValue(uid, "as-uid")] as const],
     ...(Array.isArray(groups) ? groups : []).map((group) =>
-      ["Impersonate-Group", String(group)] as const
+      ["Impersonate-Group", fieldValue(String(group), "as-groups")] as const
     ),
   ];
 }
