@@ -114,10 +114,11 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
   // The same one twice is one: it would be tried twice, and have two series of each metric.
   const upstreams = [...new Map(upstreamsGiven.map((one) => [formatAuthority(one), one])).values()];
   if (upstreams.length === 0 && allowedAuthorities.length === 0) {
-    const inPod = ownApiServer(variable);
     const destinations = [...upstreamNames, "allowed-hosts"] as const;
     const nothingGiven = destinations.every((name) => texts(name).given.length === 0);
-    if (nothingGiven && inPod !== undefined) upstreams.push(inPod);
+    const inPod = nothingGiven ? ownApiServer(variable) : undefined;
+    if (typeof inPod === "string") problems.add(inPod);
+    else if (inPod !== undefined) upstreams.push(inPod);
     // Without a destination it would be an open proxy. A wrong destination is reported already.
     else if (nothingGiven || problems.size === 0) problems.add(NO_UPSTREAM);
   }
@@ -213,10 +214,15 @@ function twoNamed(blocks: readonly SourceBlock[]): string[] {
 }
 
 /** The API server of the cluster in whose pod this runs. */
-function ownApiServer(env: Env): Authority | undefined {
+function ownApiServer(env: Env): Authority | string | undefined {
   const host = env("KUBERNETES_SERVICE_HOST") ?? "";
   const port = env("KUBERNETES_SERVICE_PORT") ?? "443";
-  return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
+  if (host === "") return undefined;
+  return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`) ??
+    `KUBERNETES_SERVICE_HOST ${JSON.stringify(host)}, KUBERNETES_SERVICE_PORT ` +
+      `${
+        JSON.stringify(port)
+      }: take host and port of the API server, as Kubernetes sets them in a pod`;
 }
 
 /** A certificate that follows its flag begins with dashes, but is no flag itself. */
@@ -234,7 +240,9 @@ function unknownArgument(arg: string): string {
   const nearest = [...Object.keys(FLAGS), "check", "help", "version"]
     .map((flag) => ({ flag, distance: editDistance(name, flag) }))
     .reduce((best, next) => next.distance < best.distance ? next : best);
-  return `${arg.replace(/=.*$/s, "")}: no such flag; did you mean --${nearest.flag}?`;
+  const isAlike = nearest.distance < nearest.flag.length;
+  return `${arg.replace(/=.*$/s, "")}: no such flag` +
+    (isAlike ? `; did you mean --${nearest.flag}?` : "");
 }
 
 /** How many letters to add, drop, change or swap with the next to get from one word to the other. */

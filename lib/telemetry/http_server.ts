@@ -156,7 +156,7 @@ export function plain(
   };
 }
 
-/** A head up to its blank line, or as much of it as is allowed; `undefined` when it does not end. */
+/** A head up to its blank line, or as much of it as is read of what is none; `undefined` when it does not end. */
 async function readHead(conn: Deno.TcpConn): Promise<string | undefined> {
   const decoder = new TextDecoder("latin1");
   const buffer = new Uint8Array(1024);
@@ -167,6 +167,8 @@ async function readHead(conn: Deno.TcpConn): Promise<string | undefined> {
     head += decoder.decode(buffer.subarray(0, count));
     const end = head.indexOf("\r\n\r\n");
     if (end >= 0) return head.slice(0, end + 4);
+    // Such as a client that speaks TLS: it waits for an answer.
+    if (!/^[A-Z]/.test(head)) return head;
   }
   return head;
 }

@@ -231,7 +231,6 @@ for (
     ["an empty --force-host", ["--force-host"], {}],
     ["an empty variable", [], { API_SERVER_PROXY_UPSTREAM: "" }],
     ["an empty Service host", [], { ...IN_POD, KUBERNETES_SERVICE_HOST: "" }],
-    ["a Service port that is none", [], { ...IN_POD, KUBERNETES_SERVICE_PORT: "0" }],
     ["a Service port alone", [], { KUBERNETES_SERVICE_PORT: "443" }],
   ] as const
 ) {
@@ -239,6 +238,22 @@ for (
     assertEquals(mistakesOf(args, env), [NO_UPSTREAM]);
   });
 }
+
+for (
+  const [host, port] of [["10.96.0.1", "0"], ["a b", "443"], ["10.96.0.1", "tcp://1"]] as const
+) {
+  Deno.test(`parseConfig() names the variables of a pod that are no API server: ${host} ${port}`, () => {
+    const env = { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port };
+    assertEquals(mistakesOf([], env), [
+      `KUBERNETES_SERVICE_HOST "${host}", KUBERNETES_SERVICE_PORT "${port}": take host and port of ` +
+      "the API server, as Kubernetes sets them in a pod",
+    ]);
+  });
+}
+
+Deno.test("parseConfig() suggests no flag that is unlike", () => {
+  assertEquals(mistakesOf(["-x", "--upstream=a:1"], {}), ["-x: no such flag"]);
+});
 
 Deno.test("parseConfig() is never an open proxy, however flags and variables come together", () => {
   const states = [undefined, "", "c:3", "wrong"];

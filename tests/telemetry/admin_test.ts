@@ -104,6 +104,12 @@ for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]) {
   });
 }
 
+test("startAdmin() answers a client that speaks TLS, which would wait for it", async () => {
+  await using test = new TestAdmin();
+  using peer = await test.connect("\x16\x03\x01\x02");
+  assertMatch(await peer.readText(), /^HTTP\/1\.1 400 /);
+});
+
 test("startAdmin() gives the content type that Prometheus asks for", async () => {
   await using test = new TestAdmin();
   const { head } = await test.ask("/metrics");
