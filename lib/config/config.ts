@@ -213,16 +213,15 @@ function twoNamed(blocks: readonly SourceBlock[]): string[] {
   });
 }
 
-/** The API server of the cluster in whose pod this runs. */
+/** The API server of the cluster in whose pod this runs, or what is wrong with how it is given. */
 function ownApiServer(env: Env): Authority | string | undefined {
   const host = env("KUBERNETES_SERVICE_HOST") ?? "";
   const port = env("KUBERNETES_SERVICE_PORT") ?? "443";
   if (host === "") return undefined;
+  const [shownHost, shownPort] = [host, port].map((text) => JSON.stringify(text));
   return parseAuthority(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`) ??
-    `KUBERNETES_SERVICE_HOST ${JSON.stringify(host)}, KUBERNETES_SERVICE_PORT ` +
-      `${
-        JSON.stringify(port)
-      }: take host and port of the API server, as Kubernetes sets them in a pod`;
+    `KUBERNETES_SERVICE_HOST ${shownHost}, KUBERNETES_SERVICE_PORT ${shownPort}: take host and port ` +
+      "of the API server, as Kubernetes sets them in a pod";
 }
 
 /** A certificate that follows its flag begins with dashes, but is no flag itself. */
