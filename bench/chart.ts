@@ -2,8 +2,8 @@
 import { ratioTo, type Report, type Row } from "./report.ts";
 import { COLOURS, dot, line, logScale, svg, text } from "./svg.ts";
 
-const WIDTH = 820, LEFT = 250, RIGHT = 30, TOP = 70, LANE = 9, ROW_GAP = 14, PANEL_GAP = 46;
-const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20];
+const WIDTH = 900, LEFT = 345, RIGHT = 30, TOP = 70, LANE = 9, ROW_GAP = 14, PANEL_GAP = 46;
+const TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20];
 
 /** Draws it. The direct way is a limit and no contender: it is left out. */
 export function drawChart(report: Report): string {
