@@ -47,8 +47,8 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
 }
 
 /**
- * Acts with a signal that is aborted, with that reason, after that many milliseconds, or with the other
- * signal.
+ * Acts with a signal that is aborted, with that reason, after that many milliseconds in which the
+ * process was awake, or with the other signal.
  */
 export async function within<T>(
   ms: number,
@@ -59,12 +59,13 @@ export async function within<T>(
   signal.throwIfAborted();
   const limit = new AbortController();
   const onAbort = () => limit.abort(signal.reason);
-  const timer = setTimeout(() => limit.abort(lateReason), ms);
+  const over = new AbortController();
+  void awakeDelay(ms, over.signal).then(() => over.signal.aborted || limit.abort(lateReason));
   signal.addEventListener("abort", onAbort);
   try {
     return await act(limit.signal);
   } finally {
-    clearTimeout(timer);
+    over.abort();
     signal.removeEventListener("abort", onAbort);
   }
 }

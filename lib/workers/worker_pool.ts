@@ -111,21 +111,22 @@ export class WorkerPool {
     return (await Promise.all(answers)).flat();
   }
 
-  #tunnelsOf(worker: Worker, request: number): Promise<readonly TunnelInfo[]> {
-    return new Promise((resolve) => {
-      const done = (tunnels: readonly TunnelInfo[]) => {
-        clearTimeout(timer);
-        worker.removeEventListener("message", onMessage);
-        resolve(tunnels);
-      };
-      const onMessage = ({ data }: MessageEvent<FromWorker>) => {
-        // The answer to an earlier question may come late.
-        if (data.kind === "tunnels" && data.request === request) done(data.tunnels);
-      };
-      const timer = setTimeout(() => done([]), ANSWER_TIMEOUT_MS);
-      worker.addEventListener("message", onMessage);
-      worker.postMessage({ kind: "listTunnels", request } satisfies ToWorker);
-    });
+  async #tunnelsOf(worker: Worker, request: number): Promise<readonly TunnelInfo[]> {
+    const answer = Promise.withResolvers<readonly TunnelInfo[]>();
+    const onMessage = ({ data }: MessageEvent<FromWorker>) => {
+      // The answer to an earlier question may come late.
+      if (data.kind === "tunnels" && data.request === request) answer.resolve(data.tunnels);
+    };
+    const over = new AbortController();
+    void awakeDelay(ANSWER_TIMEOUT_MS, over.signal).then(() => answer.resolve([]));
+    worker.addEventListener("message", onMessage);
+    worker.postMessage({ kind: "listTunnels", request } satisfies ToWorker);
+    try {
+      return await answer.promise;
+    } finally {
+      over.abort();
+      worker.removeEventListener("message", onMessage);
+    }
   }
 
   /** Each worker serves for the shutdown delay, then drains. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { awakeDelay, delay } from "../../lib/telemetry/delay.ts";
+import { awakeDelay, delay, within } from "../../lib/telemetry/delay.ts";
 import { test } from "../harness/test.ts";
 
 const never = new AbortController().signal;
@@ -17,6 +17,27 @@ test("awakeDelay() does not count the time in which the process stands still", a
   await delay(10, never).then(() => order.push("other"));
   await awake;
   assertEquals(order, ["other", "awake"]);
+});
+
+test("within() lets what came while the process stood still be heard first", async () => {
+  const isLate = await within(350, new Error("late"), never, async (signal) => {
+    standStill(1_000);
+    await delay(10, never);
+    return signal.aborted;
+  });
+  assertEquals(isLate, false);
+});
+
+test("within() aborts in time, with its reason", async () => {
+  const late = new Error("late");
+  const reason = await within(
+    50,
+    late,
+    never,
+    (signal) =>
+      new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason))),
+  );
+  assertEquals(reason, late);
 });
 
 test("awakeDelay() is over as soon as its signal is aborted", async () => {
