@@ -79,7 +79,7 @@ test("the program is never an open proxy: with no place to go it ends with 2", a
 test("the program tells the address that it cannot listen on and ends with 1", async () => {
   using taken = new TestUpstream();
   const { host, port } = taken.authority;
-  const args = [`--host=${host}`, `--port=${port}`, "--upstream=127.0.0.1:1"];
+  const args = [`--host=${host}`, `--port=${port}`, "--admin-port=0", "--upstream=127.0.0.1:1"];
   const { code, stderr } = await finish(args);
   assertEquals(code, 1);
   assertStringIncludes(stderr, `${host}:${port}`);

@@ -64,7 +64,8 @@ export function testInNetwork(
     const command = [...inside(network), ...deno, `--filter=${only}`, new URL(file).pathname];
     const { code, stdout, stderr } = await run(command, {
       cwd: inRoot(""),
-      env: { [INSIDE]: "yes" },
+      // Its last line is read.
+      env: { [INSIDE]: "yes", NO_COLOR: "1" },
       limitMs: LIMIT_MS,
     });
     // None at all has passed, too, if the filter lets none through.
