@@ -1,5 +1,6 @@
 /** `diagnose`: tries each link of the path from this machine to an API server, and reports which is broken. */
 import { parseArgs } from "@std/cli/parse-args";
+import { joinValues } from "../config/config.ts";
 import { type Cidr, parseCidr } from "../protocol/address.ts";
 import { EXIT_FAILURE, EXIT_SUCCESS, EXIT_USAGE, type Io } from "./command.ts";
 import { readArguments, readKubeconfig } from "./diagnose/reading.ts";
@@ -82,7 +83,7 @@ export async function diagnose(args: readonly string[], io: Io): Promise<number>
 function readFlags(args: readonly string[], env: Io["env"]): Flags {
   const problems: string[] = [];
   const names = ["cidr", "noproxy", "upstream-ca", "output"] as const;
-  const given = parseArgs(args, {
+  const given = parseArgs(joinValues(args, names), {
     string: [...names, "_"],
     unknown: (arg) => {
       if (!arg.startsWith("-")) return true;

@@ -67,7 +67,7 @@ export function parseConfig(args: readonly string[], env: Env): Invocation {
     }
   };
   const names = Object.keys(FLAGS) as FlagName[];
-  const given = parseArgs(joinCertificates(args), {
+  const given = parseArgs(joinValues(args, names), {
     string: names,
     collect: names,
     boolean: ["check", "help", "version"],
@@ -224,12 +224,18 @@ function ownApiServer(env: Env): Authority | string | undefined {
       "of the API server, as Kubernetes sets them in a pod";
 }
 
-/** A certificate that follows its flag begins with dashes, but is no flag itself. */
-function joinCertificates(args: readonly string[]): string[] {
-  const isCertificate = (arg = "") => arg.startsWith("-----BEGIN ");
+/**
+ * Joins flags with the values behind them that `parseArgs` takes for none: an empty one, and a
+ * certificate, which begins with dashes.
+ *
+ * @param names Of the flags that take a value.
+ */
+export function joinValues(args: readonly string[], names: readonly string[]): string[] {
+  const isValue = (arg: string | undefined) => arg === "" || arg?.startsWith("-----BEGIN ");
+  const takesOne = (arg = "") => arg.startsWith("--") && names.includes(arg.slice(2));
   return args.flatMap((arg, index) => {
-    if (isCertificate(arg)) return index === 0 ? [arg] : [];
-    return isCertificate(args[index + 1]) ? [`${arg}=${args[index + 1]}`] : [arg];
+    if (isValue(arg) && takesOne(args[index - 1])) return [];
+    return takesOne(arg) && isValue(args[index + 1]) ? [`${arg}=${args[index + 1]}`] : [arg];
   });
 }
 

@@ -859,6 +859,8 @@ test("diagnose takes URLs as arguments, and the CA from input, flag or variable"
   const table = { ...ALL_OK, user: ["skipped", "no credentials given"] };
   const args = ["--output=json", path.proxyUrl, SERVER];
   const ways: [string[], string, Record<string, string>][] = [
+    [[...args, "--noproxy", ""], authority, {}],
+    [[...args, "--upstream-ca", authority], "", {}],
     [args, authority, {}],
     [[...args, `--upstream-ca=${authority}`], "", {}],
     [args, "", { API_SERVER_PROXY_UPSTREAM_CA: authority }],

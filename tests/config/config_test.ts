@@ -251,6 +251,13 @@ for (
   });
 }
 
+Deno.test("parseConfig() takes an empty value behind its flag", () => {
+  assertEquals(mistakesOf(["--force-host", "", "--allowed-hosts", ""], {}), [NO_UPSTREAM]);
+  assertEquals(mistakesOf(["--check", "", "--upstream=a:1"], {}), [
+    '"": no such command; flags begin with --',
+  ]);
+});
+
 Deno.test("parseConfig() suggests no flag that is unlike", () => {
   assertEquals(mistakesOf(["-x", "--upstream=a:1"], {}), ["-x: no such flag"]);
 });
