@@ -96,7 +96,12 @@ export class Upstreams {
     const servers = this.#candidates.filter(({ index }) => !isProxy(states, index));
     if (servers.length === 0) {
       const { authority } = this.#candidates[0]!;
-      throw new DialFailure("upstream_is_proxy", authority, "ELOOP", "a probe has found one there");
+      throw new DialFailure(
+        "upstream_is_proxy",
+        authority,
+        "ELOOP",
+        "API server proxy would connect to another one: a probe has found a proxy there",
+      );
     }
     if (servers.length === 1) return servers;
     const nowMs = performance.now();

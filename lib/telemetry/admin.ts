@@ -47,7 +47,10 @@ export function startAdmin(
       }
       : healthAt(request, known);
     if (answer === undefined) {
-      return plain(404, "not found: there are /livez, /readyz, /metrics and /tunnels\n");
+      return plain(
+        404,
+        "not found: there are /livez, /readyz with /readyz/CHECK, /metrics and /tunnels\n",
+      );
     }
     if (method !== "GET" && method !== "HEAD") {
       return plain(405, "only GET and HEAD\n", { Allow: "GET, HEAD" });

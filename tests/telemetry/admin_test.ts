@@ -89,7 +89,10 @@ for (
     await using test = new TestAdmin();
     const { status, body } = await test.ask(path, path === "*" ? "OPTIONS" : "GET");
     assertEquals(status, 404);
-    assertMatch(body, /^not found: there are \/livez, \/readyz, \/metrics and \/tunnels\n$/);
+    assertMatch(
+      body,
+      /^not found: there are \/livez, \/readyz with \/readyz\/CHECK, \/metrics and \/tunnels\n$/,
+    );
   });
 }
 
