@@ -25,7 +25,7 @@ RUN deno task compile --arch=$TARGETARCH && mkdir bin && \
   mv dist/api-server-proxy-$TARGETARCH bin/api-server-proxy && ln -s api-server-proxy bin/proxy
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="api-server-proxy" \
   org.opencontainers.image.description="HTTP CONNECT proxy in front of a Kubernetes API server" \

@@ -1,7 +1,7 @@
 /**
  * Makes what a release publishes beside the image, in dist/release/.
  *
- *   deno task release [--tag v0.1.0]
+ *   deno task release [--tag v0.2.0]
  *
  * Binaries for both processors, the chart (helm), the manifest, the unit and sysctl settings for
  * systemd, a bill of materials and the checksums of all of them; dist/notes.md has what CHANGELOG.md

@@ -77,15 +77,15 @@ const EFFECTS: Record<string, Effect> = {
     at: `${SPEC}/strategy`,
     was: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
   },
-  "image.name": { given: "r/p", at: `${CONTAINER}/image`, is: "r/p:0.1.0", was: `${IMAGE}:0.1.0` },
+  "image.name": { given: "r/p", at: `${CONTAINER}/image`, is: "r/p:0.2.0", was: `${IMAGE}:0.2.0` },
   "image.version": {
-    ...{ given: "9", at: `${CONTAINER}/image`, is: `${IMAGE}:9`, was: `${IMAGE}:0.1.0` },
+    ...{ given: "9", at: `${CONTAINER}/image`, is: `${IMAGE}:9`, was: `${IMAGE}:0.2.0` },
   },
   "image.digest": {
     given: DIGEST,
     at: `${CONTAINER}/image`,
-    is: `${IMAGE}:0.1.0@${DIGEST}`,
-    was: `${IMAGE}:0.1.0`,
+    is: `${IMAGE}:0.2.0@${DIGEST}`,
+    was: `${IMAGE}:0.2.0`,
   },
   "image.pullPolicy": {
     ...{ given: "Always", at: `${CONTAINER}/imagePullPolicy`, was: "IfNotPresent" },
