@@ -21,6 +21,10 @@ export class Drain {
   readonly #timeoutMs: number;
   readonly #sinceMs = performance.now();
   readonly #atStart: number;
+  /** Those of them with a request: clients that wait are told at once. */
+  readonly #servedAtStart: number;
+  /** When a client was last being served. */
+  #lastServedMs = this.#sinceMs;
   #closedQuiet = 0;
   #cut = 0;
   /** Those that were left when the time for quiet moments was over. */
@@ -30,7 +34,8 @@ export class Drain {
   constructor(connections: ConnectionLists, timeoutMs: number) {
     this.#connections = connections;
     this.#timeoutMs = timeoutMs;
-    this.#atStart = this.#connections.admittedCount;
+    this.#atStart = connections.admittedCount;
+    this.#servedAtStart = connections.served.size;
   }
 
   /** How the connections have ended so far. */
@@ -47,9 +52,8 @@ export class Drain {
   tick(nowMs: number): void {
     const elapsedMs = nowMs - this.#sinceMs;
     // A refused client that keeps its socket open must not keep the process.
-    if (this.#connections.admittedCount === 0 && elapsedMs >= LAST_LINGER_MS) {
-      return this.cutAll("drain");
-    }
+    if (this.#connections.admittedCount > 0) this.#lastServedMs = nowMs;
+    if (nowMs - this.#lastServedMs >= LAST_LINGER_MS) return this.cutAll("drain");
     if (this.#timeoutMs === 0) return;
     if (elapsedMs >= this.#timeoutMs) return this.cutAll("drain");
     const quietMs = this.#timeoutMs * QUIET_PART;
@@ -67,7 +71,7 @@ export class Drain {
 
   #closeQuiet(nowMs: number, timeGone: number): void {
     let surplus = this.#connections.admittedCount -
-      Math.floor(this.#atStart * Math.max(0, 1 - timeGone));
+      Math.floor(this.#servedAtStart * Math.max(0, 1 - timeGone));
     for (const connection of this.#connections.served) {
       if (surplus <= 0) break;
       if (!connection.closeIfQuiet(nowMs, "drain")) continue;

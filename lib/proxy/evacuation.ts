@@ -1,5 +1,5 @@
 /** Which tunnels end because their API server does not live any more, while another one does. */
-import { isDown } from "./probe.ts";
+import { isDown, isUp } from "./probe.ts";
 
 /** What is looked at of a tunnel. */
 export interface Evacuee {
@@ -32,7 +32,7 @@ export class Evacuation {
   select<T extends Evacuee>(connections: Iterable<T>, nowMs: number): T[] {
     const indices = [...this.#states.keys()];
     const down = indices.filter((index) => isDown(this.#states, index));
-    const isOneLeft = down.length < indices.length;
+    const isOneLeft = indices.some((index) => isUp(this.#states, index));
     for (const index of this.#leaving.keys()) {
       if (!isOneLeft || !down.includes(index)) this.#leaving.delete(index);
     }

@@ -99,7 +99,7 @@ test("a second signal ends a drain without a limit at once, with 1", async () =>
   });
 });
 
-test("the ends of 500 tunnels are spread over the drain timeout", async () => {
+test("the ends of 500 tunnels are spread over the drain timeout, however many clients are silent", async () => {
   const COUNT = 500, PARTS = 5;
   using upstream = new TestUpstream();
   const serving = upstream.serve(echo);
@@ -109,6 +109,7 @@ test("the ends of 500 tunnels are spread over the drain timeout", async () => {
     const flags = [`--upstream=${host}:${port}`, "--drain-timeout=5s"];
     await using program = await ProxyProcess.start({ flags });
     await many(COUNT, async () => void clients.push(await openTunnel(program, upstream.authority)));
+    await many(2 * COUNT, async () => void clients.push(await program.connect()));
     // A tunnel may be closed when it has been quiet for a second.
     await new Promise((resolve) => setTimeout(resolve, 1_250));
     program.signal("SIGTERM");
