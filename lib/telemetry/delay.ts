@@ -14,23 +14,26 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
   return promise;
 }
 
-/** How often {@linkcode awakeDelay} looks at the clock, and the most that it counts in between. */
+/** How often {@linkcode awakeDelay} looks at the clock; more than the other in between is a standstill. */
 const STEP_MS = 100, MAX_STEP_MS = 250;
 
 /**
  * Resolves after that many milliseconds in which the process was awake, or as soon as the signal is
- * aborted. While it stands still (SIGSTOP, a paused VM) none pass: a timer that has become due
- * meanwhile would come before all that has arrived.
+ * aborted. Of the time in which it stands still (SIGSTOP, a paused VM) a quarter of a second counts,
+ * and then it is never over at once: a timer that has become due meanwhile would come before all that
+ * has arrived.
  */
 export async function awakeDelay(ms: number, signal = new AbortController().signal): Promise<void> {
-  let leftMs = ms, nowMs = performance.now();
+  let leftMs = ms, nowMs = performance.now(), isCatchingUp = false;
   // Also without time a turn of the event loop: what has arrived is heard.
   do {
-    await delay(Math.min(STEP_MS, leftMs), signal);
-    const beforeMs = nowMs;
-    nowMs = performance.now();
-    leftMs -= Math.min(nowMs - beforeMs, MAX_STEP_MS);
-  } while (leftMs > 0 && !signal.aborted);
+    await delay(isCatchingUp ? STEP_MS : Math.min(STEP_MS, leftMs), signal);
+    const passedMs = performance.now() - nowMs;
+    nowMs += passedMs;
+    leftMs -= Math.min(passedMs, MAX_STEP_MS);
+    // Once only: a loop that is always slow must come to its end, too.
+    isCatchingUp = !isCatchingUp && passedMs > MAX_STEP_MS;
+  } while ((leftMs > 0 || isCatchingUp) && !signal.aborted);
 }
 
 /** What a promise resolves to, unless the signal is aborted first. The promise itself continues for others. */

@@ -3,7 +3,7 @@
  * connection, and limits for everything. `Deno.serve` has none of them, speaks HTTP/2 unasked,
  * listens where `DENO_SERVE_ADDRESS` says, and prints to standard error.
  */
-import { delay } from "./delay.ts";
+import { awakeDelay, delay } from "./delay.ts";
 import { isDescriptorShortage, SpareDescriptors } from "./spare_descriptors.ts";
 
 /** What a request asks for. Its fields and its body, if it has one, do not matter here. */
@@ -79,6 +79,7 @@ export class HttpServer {
     while (!this.#stop.signal.aborted) {
       try {
         const conn = await listener.accept();
+        if (this.#stop.signal.aborted) return conn.close();
         const [oldest] = this.#conns;
         if (oldest !== undefined && this.#conns.size >= MAX_CONNECTIONS) this.#end(oldest);
         this.#conns.add(conn);
@@ -92,7 +93,8 @@ export class HttpServer {
 
   /** Never rejects. */
   async #serve(conn: Deno.TcpConn): Promise<void> {
-    const timer = setTimeout(() => this.#end(conn), REQUEST_TIMEOUT_MS);
+    const over = new AbortController();
+    void awakeDelay(REQUEST_TIMEOUT_MS, over.signal).then(() => this.#end(conn));
     let lingerTimer: ReturnType<typeof setTimeout> | undefined;
     try {
       const { hostname } = conn.remoteAddr as Deno.NetAddr;
@@ -107,7 +109,7 @@ export class HttpServer {
     } catch {
       // The client is gone, or its time is up.
     } finally {
-      clearTimeout(timer);
+      over.abort();
       clearTimeout(lingerTimer);
       this.#end(conn);
     }

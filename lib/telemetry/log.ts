@@ -128,14 +128,18 @@ export function createSink(send: (lines: string) => Promise<void>): LogSink {
 
   async function sendAll(): Promise<void> {
     while (backlog !== "") {
-      let batch = backlog;
+      const batch = backlog, told = droppedLines;
       backlog = "";
-      if (droppedLines > 0) {
-        batch += jsonLine(isoTime(), "warn", "log lines dropped", { droppedLines });
-        droppedLines = 0;
+      const notice = told === 0
+        ? ""
+        : jsonLine(isoTime(), "warn", "log lines dropped", { droppedLines: told });
+      try {
+        await send(batch + notice);
+        droppedLines -= told;
+      } catch {
+        // A log that cannot be read must not stop the proxy.
+        droppedLines += countLines(batch);
       }
-      // A log that cannot be read must not stop the proxy.
-      await send(batch).catch(() => droppedLines += countLines(batch));
     }
     sending = undefined;
   }

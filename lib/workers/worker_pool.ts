@@ -9,7 +9,10 @@ import { CannotListen, listenOn } from "../proxy/sockets.ts";
 import { Metrics, type MetricsLayout } from "../telemetry/metrics.ts";
 import type { FromWorker, ToWorker } from "./worker_main.ts";
 
-/** The pause before a worker is started again is doubled from the first to the last of these. */
+/**
+ * The pause before a worker is started again is doubled from the first to the last of these, until one
+ * has lived for the last of them.
+ */
 const FIRST_RESTART_PAUSE_MS = 100, LAST_RESTART_PAUSE_MS = 10_000;
 /** How late a worker may be with its end; one that is blocked never comes to it. */
 const LATE_MS = 750;
@@ -43,6 +46,9 @@ export class WorkerPool {
   readonly #shutdown = new AbortController();
   readonly #gone = new AbortController();
   #endSinceMs = NaN;
+  /** When the last worker of each index was started, and how long the next one will have to wait. */
+  readonly #startedMs: number[] = [];
+  readonly #restartPausesMs = new Map<number, number>();
   #restarts = 0;
   /** How often the tunnels have been asked for. */
   #requests = 0;
@@ -169,6 +175,7 @@ export class WorkerPool {
 
   #adopt(worker: Worker, index: number): void {
     this.#live.set(worker, index);
+    this.#startedMs[index] = performance.now();
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "log") this.#options.write(data.lines);
       else if (data.kind === "roomWanted") this.#makeRoom(data.worker, data.client);
@@ -202,10 +209,12 @@ export class WorkerPool {
   }
 
   async #restart(index: number): Promise<void> {
-    for (
-      let pauseMs = FIRST_RESTART_PAUSE_MS;;
-      pauseMs = Math.min(pauseMs * 2, LAST_RESTART_PAUSE_MS)
-    ) {
+    if (performance.now() - this.#startedMs[index]! >= LAST_RESTART_PAUSE_MS) {
+      this.#restartPausesMs.delete(index);
+    }
+    for (;;) {
+      const pauseMs = this.#restartPausesMs.get(index) ?? FIRST_RESTART_PAUSE_MS;
+      this.#restartPausesMs.set(index, Math.min(pauseMs * 2, LAST_RESTART_PAUSE_MS));
       await delay(pauseMs, this.#shutdown.signal);
       if (this.isShuttingDown) break;
       try {

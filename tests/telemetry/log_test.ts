@@ -134,3 +134,19 @@ test("createSink() goes on when nobody can read the log", async () => {
   sink.write("lost too\n");
   await sink.flush();
 });
+
+test("createSink() counts every line that was dropped, also those before a write that failed", async () => {
+  const sent: string[] = [];
+  let isFull = true;
+  const sink = createSink((lines) => {
+    if (isFull) return Promise.reject(new Error("no space left"));
+    return Promise.resolve(void sent.push(lines));
+  });
+  sink.write(`${"x".repeat(5 * 1024 * 1024)}\n`);
+  for (const line of ["a\n", "b\n", "c\n"]) sink.write(line);
+  await sink.flush();
+  isFull = false;
+  sink.write("d\n");
+  await sink.flush();
+  assertMatch(sent.join(""), /^d\n.*"droppedLines":4\}\n$/);
+});
