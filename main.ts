@@ -64,14 +64,20 @@ const IO: Io = {
       throw new CannotGoOn(isEnough ? "" : reason, EXIT_FAILURE);
     }
   },
-  printError: (line) => console.error(line),
+  printError(line) {
+    try {
+      console.error(line);
+    } catch {
+      // There is nowhere else to say it; the exit code still does.
+    }
+  },
 };
 
 /** Runs what the arguments ask for and resolves to the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const mistake = runtimeMistake(Deno.version.deno);
   if (mistake !== undefined) {
-    console.error(mistake);
+    IO.printError(mistake);
     return EXIT_USAGE;
   }
   const [name = ""] = args;
@@ -89,8 +95,8 @@ async function main(args: readonly string[]): Promise<number> {
       IO.print(`api-server-proxy ${project.version} (${commit}, Deno ${Deno.version.deno})`);
       return EXIT_SUCCESS;
     case "mistakes":
-      for (const problem of invocation.problems) console.error(problem);
-      console.error("see api-server-proxy --help for all flags");
+      for (const problem of invocation.problems) IO.printError(problem);
+      IO.printError("see api-server-proxy --help for all flags");
       return EXIT_USAGE;
     case "check": {
       const { check } = await import("./lib/commands/check.ts");
@@ -135,7 +141,7 @@ async function run(config: Config): Promise<number> {
     if (firstSignal !== undefined) shutDown(server);
     await server.finished;
   } catch (error) {
-    if (!(error instanceof ListenError)) console.error((error as Error).message);
+    if (!(error instanceof ListenError)) IO.printError((error as Error).message);
     exitCode = EXIT_FAILURE;
   }
   // A log that is no longer read must not keep the process.
@@ -156,7 +162,7 @@ if (import.meta.main) {
     Deno.exit(await main(args));
   } catch (error) {
     if (!(error instanceof CannotGoOn)) throw error;
-    if (error.message !== "") console.error(error.message);
+    if (error.message !== "") IO.printError(error.message);
     Deno.exit(error.exitCode);
   }
 }

@@ -3,7 +3,7 @@
 /** Exit codes of every command. */
 export const EXIT_SUCCESS = 0, EXIT_FAILURE = 1, EXIT_USAGE = 2;
 
-/** The process around it lets a command not go on. */
+/** A command cannot continue: its environment or its output fails. */
 export class CannotGoOn extends Error {
   constructor(message: string, readonly exitCode: number) {
     super(message);

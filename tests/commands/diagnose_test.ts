@@ -296,8 +296,19 @@ for (
 }
 
 test("diagnose takes addresses in NO_PROXY for what Go takes them for", async () => {
-  for (const [list, isMatch] of [["10.0.0.0/8", true], ["10.0.0.1", true], ["0.0.1", false]]) {
-    const args = ["--output=json", urlOf(nobody()), "https://10.0.0.1", `--noproxy=${list}`];
+  const cases = [
+    ["10.0.0.1", "10.0.0.0/8", true],
+    ["10.0.0.1", "10.5.5.5/8", true],
+    ["10.0.0.1", "11.5.5.5/8", false],
+    ["10.0.0.1", "10.0.0.1", true],
+    ["10.0.0.1", "0.0.1", false],
+    ["[fd00:10:96::1]", "fd00:10:96::1", true],
+    ["[fd00:10:96::1]", "[fd00:10:96::1]:443", true],
+    ["[fd00:10:96::1]", "[fd00:10:96::1]:6443", false],
+    ["[fd00:10:96::1]", "fd00:10:96::/112", true],
+  ] as const;
+  for (const [host, list, isMatch] of cases) {
+    const args = ["--output=json", urlOf(nobody()), `https://${host}`, `--noproxy=${list}`];
     const { kubeconfig } = tableOf(await run(args));
     assertEquals(kubeconfig !== "ok", isMatch, `${list}`);
   }
@@ -925,6 +936,12 @@ for (
       [],
       kubeconfig({ cluster: {}, user: { token: "abc", as: "me", "as-groups": ["a\x00"] } }),
       "as-groups: has a line break or another control character",
+    ],
+    [
+      "a client certificate without its key",
+      [],
+      kubeconfig({ cluster: {}, user: { "client-certificate-data": btoa("any") } }),
+      "client-certificate-data: kubectl refuses it without client-key-data",
     ],
     [
       "a number for a text",

@@ -72,7 +72,9 @@ export async function askReadyz(ask: Ask, canAuthenticate: boolean): Promise<Fin
     );
   }
   return failed(
-    `the API server is not ready: ${broken.length > 0 ? broken.join(", ") : `${status} ${phrase}`}`,
+    `the API server is not ready: ${
+      broken.length > 0 ? broken.join(", ") : `${status} ${utf8(phrase)}`
+    }`,
     "The path to it works. If this lasts, look at the API server's own log" +
       (broken.some((name) => name.startsWith("etcd")) ? " and at etcd." : "."),
   );
@@ -122,7 +124,9 @@ export async function askUser(ask: Ask, user: User): Promise<Finding> {
   }
   if (status === 403) {
     return failed(
-      `403: the credentials are accepted, but the user lacks a right: ${fieldOf(body, "message")}`,
+      `403: the credentials are accepted, but the user lacks a right: ${
+        fieldOf(body, "message") ?? ""
+      }`,
       "Ask the administrator of that cluster for a role (RBAC); new credentials do not help.",
     );
   }

@@ -25,7 +25,7 @@ export function readCertificates(pem: string): readonly X509Certificate[] {
   return blocks.map((block) => new X509Certificate(block));
 }
 
-/** A day, such as `2026-11-26`, and how far that is from now. */
+/** A day, such as `2026-11-26`. */
 export function dayOf(date: Date): string {
   return date.toISOString().slice(0, 10);
 }

@@ -35,9 +35,9 @@ export async function askForTunnel(
   return await readUntil(socket, isEnough, signal);
 }
 
-/** Whether that is the answer of a proxy that has opened the tunnel. */
+/** Whether that is the answer of a proxy that has opened the tunnel: Go takes 200 alone for it. */
 export function isTunnel(response: HttpResponse | undefined): boolean {
-  if (response === undefined || response.status < 200 || response.status > 299) return false;
+  if (response?.status !== 200) return false;
   const { fields } = response;
   return !fields.has("transfer-encoding") && Number(fields.get("content-length") ?? 0) === 0 &&
     !fields.has("content-type");
@@ -68,7 +68,7 @@ export async function openTunnel(
   }
   const response = parseResponse(answer);
   if (isTunnel(response)) {
-    return { ...ok(`${response!.status} ${response!.phrase}`), value: socket };
+    return { ...ok(`${response!.status} ${utf8(response!.phrase)}`), value: socket };
   }
   socket.destroy();
   if (response !== undefined) {

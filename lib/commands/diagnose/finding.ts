@@ -27,8 +27,8 @@ export interface Outcome<T> extends Finding {
   readonly value?: T;
 }
 
-export function ok(found: string, next: readonly string[] = []): Finding {
-  return { result: "ok", found, next };
+export function ok(found: string): Finding {
+  return { result: "ok", found, next: [] };
 }
 
 export function failed(found: string, ...next: readonly string[]): Finding {

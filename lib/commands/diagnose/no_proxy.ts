@@ -1,6 +1,6 @@
 /** Which hosts `NO_PROXY` keeps from the proxy, as Go's clients read it (golang.org/x/net/http/httpproxy). */
 import { matchSubnets } from "@std/net/unstable-ip";
-import { normalAddress, parseCidr } from "../../protocol/address.ts";
+import { normalAddress } from "../../protocol/address.ts";
 
 /** The first entry of a `NO_PROXY` list that matches that place, or `undefined`. */
 export function noProxyEntryFor(host: string, port: number, list: string): string | undefined {
@@ -9,13 +9,15 @@ export function noProxyEntryFor(host: string, port: number, list: string): strin
 
 function matches(entry: string, host: string, port: number): boolean {
   if (entry === "*") return true;
-  const cidr = entry.includes("/") ? parseCidr(entry) : undefined;
   const address = normalAddress(host);
-  if (cidr !== undefined) {
-    const block = `${cidr.address}/${cidr.prefixBits}`;
-    return address !== undefined && matchSubnets(address, [block]);
+  // Go takes a block with bits behind its prefix, too.
+  const [, first = "", bits] = /^([^/]+)\/(\d+)$/.exec(entry) ?? [];
+  const block = normalAddress(first);
+  if (block !== undefined) {
+    return address !== undefined && matchSubnets(address, [`${block}/${bits}`]);
   }
-  const [, name = entry, portText] = /^(.*?):(\d+)$/.exec(entry) ?? [];
+  // The last group of an IPv6 address without brackets is no port.
+  const [, name = entry, portText] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
   if (portText !== undefined && Number(portText) !== port) return false;
   const wanted = name.toLowerCase().replace(/^\*(?=\.)/, "");
   const asked = host.toLowerCase();

@@ -44,7 +44,9 @@ export function readProxy(text: string, problems: Finding[]): ProxyPlace {
   const isHttp = scheme === "http";
   const port = hasPort ? Number(url.port || 80) : isHttp ? 80 : PROXY_PORT;
   if (!isHttp) {
-    const right = `http://${url.hostname}:${port}`;
+    // Not those of the URL: this is printed.
+    const userInfo = url.username === "" ? "" : "NAME:SECRET@";
+    const right = `http://${userInfo}${url.hostname}:${port}`;
     const why = scheme === "https"
       ? "kubectl then speaks TLS to the proxy, which takes plain HTTP; " +
         "the TLS of the API server runs inside the tunnel all the same"

@@ -4,6 +4,7 @@ import type net from "node:net";
 import { matchSubnets } from "@std/net/unstable-ip";
 import { type Cidr, formatAddress, normalAddress } from "../../protocol/address.ts";
 import { remapAddress } from "../remap.ts";
+import { unlessAborted } from "../../telemetry/delay.ts";
 import { failed, ok, type Outcome } from "./finding.ts";
 import { codeOf, connectTo, StepTimeout } from "./sockets.ts";
 import type { ProxyPlace } from "./target.ts";
@@ -58,15 +59,8 @@ function whatInstead(address: string, block: string): readonly string[] {
 async function lookUp(host: string, signal: AbortSignal): Promise<readonly string[]> {
   const address = normalAddress(host);
   if (address !== undefined) return [address];
-  const late = Promise.withResolvers<never>();
-  const onAbort = () => late.reject(signal.reason);
-  signal.addEventListener("abort", onAbort);
-  try {
-    const found = await Promise.race([dns.lookup(host, { all: true }), late.promise]);
-    return [...new Set(found.map((one) => one.address))];
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+  const found = await unlessAborted(dns.lookup(host, { all: true }), signal);
+  return [...new Set(found.map((one) => one.address))];
 }
 
 /** Connects to the first of the addresses that answers. */

@@ -27,6 +27,9 @@ export function readUser(user: Fields): User {
     : name !== undefined && password !== undefined
     ? basic(name, password)
     : undefined;
+  if (cert !== undefined && key === undefined) {
+    throw new InputError("client-certificate-data: kubectl refuses it without client-key-data");
+  }
   const certificate = cert !== undefined && key !== undefined ? { cert, key } : undefined;
   if (certificate !== undefined) {
     checkCertificates(certificate.cert, "client-certificate-data");
