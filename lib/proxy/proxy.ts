@@ -68,7 +68,7 @@ export class Proxy {
   /**
    * @param worker Index of this worker among those that share the memory.
    * @param onRoomWanted Calls {@linkcode Proxy.makeRoom} in that worker.
-   * @throws The error of `Deno.listen`.
+   * @throws {CannotListen} Saying why.
    */
   constructor(
     config: Config,

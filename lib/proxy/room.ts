@@ -56,7 +56,7 @@ export class Room {
 
   /**
    * Runs a connection as soon as it has a slot: at once, or when another client has left for it. It is
-   * refused when no client waits in any worker that answers. First come, first served.
+   * refused when no client waits in any worker that answers. First come, first served in each worker.
    */
   add(connection: Connection): void {
     const { arriving } = this.#options.connections;
@@ -66,7 +66,7 @@ export class Room {
     if (!this.#isServing) void this.#serveArriving();
   }
 
-  /** Lets the others know who waits here. Call it whenever a connection has changed its list. */
+  /** Lets the others know who waits here. Call it whenever that has changed. */
   publish(): void {
     const { shared, worker, connections: { arriving, waiting } } = this.#options;
     Atomics.store(shared.roomWanted, worker, arriving.size);
@@ -121,8 +121,8 @@ export class Room {
   }
 
   /**
-   * The client that has waited longest, of a worker that answers. Workers that do not get another
-   * chance: their clients come before it.
+   * The client that has waited longest, of a worker that answers. Workers that have not answered are
+   * asked again: their clients are listed before it.
    */
   #whoLeaves(): readonly Waiting[] {
     const nowMs = performance.now();

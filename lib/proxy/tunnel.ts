@@ -145,7 +145,6 @@ export class Tunnel {
     try {
       this.#sockets.client.setKeepAlive(true);
       this.#sockets.upstream.setKeepAlive(true);
-
       this.#isKeptAlive = true;
     } catch {
       // Deno cannot set it during a write; until then the kernel detects the loss by that write.
