@@ -58,12 +58,16 @@ export async function askAdmin(url: string): Promise<AdminAnswer> {
   }
 }
 
+/** Far more than a proxy reports. */
+const MAX_CHARS = 64 * 1024 * 1024;
+
 async function readAll(conn: Deno.TcpConn): Promise<string> {
   const decoder = new TextDecoder();
   const buffer = new Uint8Array(64 * 1024);
   let text = "";
   for (let count; (count = await conn.read(buffer)) !== null;) {
     text += decoder.decode(buffer.subarray(0, count), { stream: true });
+    if (text.length > MAX_CHARS) throw new Error("what answers does not end");
   }
   return text;
 }

@@ -49,8 +49,25 @@ export async function tunnels(args: readonly string[], io: Io): Promise<number> 
     io.printError(`${url}: ${reason}`);
     return EXIT_FAILURE;
   }
-  io.print(output === "json" ? answer.body : tableOf(JSON.parse(answer.body), Date.now()));
+  const tunnels = tunnelsIn(answer.body);
+  if (tunnels === undefined) {
+    io.printError(`${url}: what answers is no list of tunnels`);
+    return EXIT_FAILURE;
+  }
+  io.print(output === "json" ? answer.body : tableOf(tunnels, Date.now()));
   return EXIT_SUCCESS;
+}
+
+/** The tunnels in an answer of `/tunnels`; `undefined` when it is none. */
+function tunnelsIn(body: string): readonly Tunnel[] | undefined {
+  try {
+    const list = JSON.parse(body);
+    return Array.isArray(list) && list.every((item) => typeof item?.since === "string")
+      ? list
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A table as kubectl prints them. */

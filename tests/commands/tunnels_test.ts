@@ -91,6 +91,21 @@ for (const args of [["--output=yaml"], ["a", "b"], ["https://127.0.0.1:1/"], ["-
   });
 }
 
+for (const body of ["ok", "null", "{}", "[1]", "[null]"]) {
+  test(`tunnels says that what answers is no list of tunnels: ${body}`, async () => {
+    using server = new TestUpstream();
+    void server.serve(async (peer) => {
+      await peer.readText(4);
+      await peer.write(`HTTP/1.1 200 OK\r\n\r\n${body}`);
+    });
+    const url = `http://127.0.0.1:${server.authority.port}/tunnels`;
+    const { code, errors } = await run(url);
+    assertEquals([code, errors], [1, [`${url}: what answers is no list of tunnels`]]);
+    // The server has had its last request.
+    (await connectTo(server.authority)).close();
+  });
+}
+
 test("tunnels says where the environment gives no admin port", async () => {
   const { code, errors } = await runWith({ API_SERVER_PROXY_ADMIN_PORT: "off" });
   assertEquals(code, 2);
