@@ -29,9 +29,17 @@ async function credential(secret: string): Promise<string> {
 }
 
 /** A proxy that knows these secrets, by a variable as in a cluster. */
-async function start(cluster: Cluster, ...secrets: string[]): Promise<ProxyProcess> {
+function start(cluster: Cluster, ...secrets: string[]): Promise<ProxyProcess> {
+  return startWith(cluster, [], secrets);
+}
+
+async function startWith(
+  cluster: Cluster,
+  flags: readonly string[],
+  secrets: readonly string[],
+): Promise<ProxyProcess> {
   return await ProxyProcess.start({
-    flags: ["--upstream", cluster.address, "--drain-timeout=10s"],
+    flags: ["--upstream", cluster.address, "--drain-timeout=10s", ...flags],
     env: {
       API_SERVER_PROXY_CREDENTIALS: (await Promise.all(secrets.map(credential))).join(","),
     },
@@ -200,7 +208,8 @@ test("a secret is rotated by two rolling updates, and no request fails", async (
   using balancer = new Balancer();
   await using cleanup = new AsyncDisposableStack();
   const add = async (...secrets: string[]) => {
-    const proxy = cleanup.use(await start(cluster, ...secrets));
+    // As in a pod: a client may have been sent to it just before it was taken out of the balancer.
+    const proxy = cleanup.use(await startWith(cluster, ["--shutdown-delay=2s"], secrets));
     const backend = { address: proxy.address, readyUrl: `http://${proxy.adminAddress}/readyz` };
     await balancer.add(backend);
     return { proxy, backend };
