@@ -59,7 +59,8 @@ export class Load {
         await action();
         this.#successes++;
       } catch (error) {
-        this.#failures.push(String(error));
+        const { cause } = error as Error;
+        this.#failures.push(cause === undefined ? String(error) : `${error}: ${cause}`);
       }
     }
   }
